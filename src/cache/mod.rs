@@ -1,0 +1,4 @@
+//! A cache of one token.
+mod clock;
+
+pub use clock::{Clock, SystemClock};

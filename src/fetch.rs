@@ -1,0 +1,158 @@
+//! The seam to whatever gets a token: a fetcher is a `tower::Service<TokenRequest>`.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use http::Extensions;
+use tower_service::Service;
+
+use crate::{
+    error::{BoxError, Error},
+    token::Token,
+};
+
+/// What a cache asks its fetcher for.
+///
+/// The extensions are for the layers on the fetcher; the cache leaves them empty.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TokenRequest {
+    /// Why a token is needed.
+    pub reason: Reason,
+    /// The token that is to be replaced. A store may answer with any token but this one.
+    pub previous: Option<Token>,
+    /// For the layers between the cache and the fetcher.
+    pub extensions: Extensions,
+}
+
+/// Why a token is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// There was none.
+    Cold,
+    /// There was one, and it can no longer be used.
+    Expired,
+    /// The resource server does not accept the one there is.
+    Rejected,
+    /// There is one that can still be used; nobody waits.
+    Stale,
+}
+
+impl TokenRequest {
+    /// A request without a token to be replaced, as a test of a fetcher needs it.
+    pub fn new(reason: Reason) -> Self {
+        Self { reason, previous: None, extensions: Extensions::new() }
+    }
+}
+
+/// A fetcher: any `tower::Service<TokenRequest, Response = Token>`.
+///
+/// It is an alias that cannot be implemented; implement [`Service`], or use [`fetch_fn`]. Layers
+/// such as tower's `timeout`, `retry`, `buffer`, `concurrency_limit` and `load_shed` go on it like
+/// on every service. Each fetch happens on a clone of its own, which is made ready right before it
+/// is called and holds nothing while no token is needed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a token fetcher",
+    label = "not a `tower::Service<TokenRequest, Response = Token>`",
+    note = "a fetcher is `Clone + Send + 'static`, its future is `Send + 'static`, and its error \
+            converts into `BoxError`; `tower_oauth::fetch_fn` makes one of an async closure"
+)]
+pub trait FetchToken: private::Fetch {}
+
+#[diagnostic::do_not_recommend]
+impl<F> FetchToken for F where F: private::Fetch {}
+
+mod private {
+    use super::{BoxFetch, Fetching};
+    use crate::fetch::TokenRequest;
+
+    #[allow(unnameable_types)] // what seals `FetchToken`
+    pub trait Fetch: Send + 'static {
+        fn fetch(&self, request: TokenRequest) -> Fetching;
+        fn boxed(self) -> BoxFetch;
+    }
+}
+
+pub(crate) type Fetching = Pin<Box<dyn Future<Output = Result<Token, Error>> + Send>>;
+
+/// A fetcher whose type is forgotten.
+pub(crate) type BoxFetch = Box<dyn private::Fetch>;
+
+#[diagnostic::do_not_recommend]
+impl<F> private::Fetch for F
+where
+    F: Service<TokenRequest, Response = Token, Error: Into<BoxError>, Future: Send + 'static>
+        + Clone
+        + Send
+        + 'static,
+{
+    fn fetch(&self, request: TokenRequest) -> Fetching {
+        let mut fetcher = self.clone();
+        Box::pin(async move {
+            let made = async {
+                poll_fn(|cx| fetcher.poll_ready(cx)).await?;
+                fetcher.call(request).await
+            };
+            made.await.map_err(|error: F::Error| Error::from_fetcher(error.into()))
+        })
+    }
+
+    fn boxed(self) -> BoxFetch {
+        Box::new(self)
+    }
+}
+
+/// Makes a fetcher of an async closure.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_oauth::{BoxError, OAuthLayer, Token, fetch_fn};
+///
+/// let fetcher = fetch_fn(|_request| async {
+///     // Ask a metadata server, read a file, call another crate ...
+///     Ok::<_, BoxError>(Token::bearer("secret").lifetime(Duration::from_secs(600)))
+/// });
+/// let layer = OAuthLayer::new(fetcher);
+/// ```
+pub fn fetch_fn<F, Fut, E>(fetch: F) -> FetchFn<F>
+where
+    F: FnMut(TokenRequest) -> Fut,
+    Fut: Future<Output = Result<Token, E>>,
+{
+    FetchFn { fetch }
+}
+
+/// A fetcher made by [`fetch_fn`].
+#[derive(Clone, Copy)]
+pub struct FetchFn<F> {
+    fetch: F,
+}
+
+impl<F, Fut, E> Service<TokenRequest> for FetchFn<F>
+where
+    F: FnMut(TokenRequest) -> Fut,
+    Fut: Future<Output = Result<Token, E>>,
+{
+    type Response = Token;
+    type Error = E;
+    type Future = Fut;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: TokenRequest) -> Fut {
+        (self.fetch)(request)
+    }
+}
+
+impl<F> fmt::Debug for FetchFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FetchFn").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,121 @@
+//! The seam to whatever holds tokens: `OAuthService` asks a [`TokenSource`].
+
+use std::{
+    fmt,
+    future::{Future, Ready, ready},
+};
+
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri, Version};
+
+use crate::{error::Error, token::Token};
+
+/// A request without its body, borrowed: what a [`TokenSource`] may choose a token by.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct RequestHead<'a> {
+    /// The request's method.
+    pub method: &'a Method,
+    /// The request's URI.
+    pub uri: &'a Uri,
+    /// The request's HTTP version.
+    pub version: Version,
+    /// The request's headers.
+    pub headers: &'a HeaderMap,
+    /// The request's extensions.
+    pub extensions: &'a Extensions,
+}
+
+impl<'a, B> From<&'a Request<B>> for RequestHead<'a> {
+    fn from(request: &'a Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            version: request.version(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+}
+
+// By hand: a URI can carry secrets in its query, and headers and extensions can be secrets.
+impl fmt::Debug for RequestHead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", self.method)
+            .field("authority", &self.uri.authority().map(|authority| authority.host()))
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where `OAuthService` gets the token for a request from.
+///
+/// [`TokenCache`](crate::TokenCache) is the usual one, and a [`Token`] is one that never changes.
+/// An own one chooses by the request, for example among the caches of several tenants.
+pub trait TokenSource {
+    /// One request's use of one token.
+    type Lease: Lease;
+    /// A token that has to be waited for. It does nothing until it is polled.
+    type Acquire: Future<Output = Result<Self::Lease, Error>> + Send + 'static;
+
+    /// A token that can be used right now. Never waits, and needs no runtime.
+    fn peek(&mut self, request: &RequestHead<'_>) -> Option<Self::Lease>;
+
+    /// A token, as soon as there is one. Needs no runtime until what it returns is polled.
+    fn acquire(&mut self, request: &RequestHead<'_>) -> Self::Acquire;
+}
+
+/// One request's use of one token: what the request is sent with, and the way back to the source
+/// if it is not accepted.
+pub trait Lease: Sized + Send + 'static {
+    /// The outcome of a rejection; see [`reject`](Self::reject). It does nothing until it is
+    /// polled.
+    type Renew: Future<Output = Result<Option<Self>, Error>> + Send + 'static;
+
+    /// The value of the request's `Authorization` header, marked sensitive.
+    fn authorization(&self) -> HeaderValue;
+
+    /// Whether the token may still be sent: it has neither run out nor been replaced.
+    fn is_usable(&self) -> bool;
+
+    /// The resource server did not accept the token. Gives the lease on another token, which can
+    /// take a renewal, or `None` if there is no other one to be had now.
+    fn reject(self) -> Self::Renew;
+}
+
+/// The lease on a [`Token`] that is its own source.
+#[derive(Clone, Debug)]
+pub struct StaticLease {
+    authorization: HeaderValue,
+}
+
+/// A token that never changes: it is sent with every request, whatever its lifetime.
+impl TokenSource for Token {
+    type Lease = StaticLease;
+    type Acquire = Ready<Result<StaticLease, Error>>;
+
+    fn peek(&mut self, _request: &RequestHead<'_>) -> Option<StaticLease> {
+        let authorization = self.authorization().ok()?;
+        Some(StaticLease { authorization })
+    }
+
+    fn acquire(&mut self, _request: &RequestHead<'_>) -> Self::Acquire {
+        ready(self.authorization().map(|authorization| StaticLease { authorization }))
+    }
+}
+
+impl Lease for StaticLease {
+    type Renew = Ready<Result<Option<Self>, Error>>;
+
+    fn authorization(&self) -> HeaderValue {
+        self.authorization.clone()
+    }
+
+    fn is_usable(&self) -> bool {
+        true
+    }
+
+    fn reject(self) -> Self::Renew {
+        ready(Ok(None))
+    }
+}

@@ -8,7 +8,10 @@ mod fetch;
 mod source;
 mod token;
 
-pub use cache::{Clock, SystemClock};
+pub use cache::{
+    Acquire, CacheStatus, Clock, Phase, RefreshPolicy, Renew, SystemClock, TokenCache,
+    TokenCacheBuilder, TokenLease,
+};
 pub use error::{BoxError, Error, ErrorKind};
 pub use fetch::{FetchFn, FetchToken, Reason, TokenRequest, fetch_fn};
 pub use source::{Lease, RequestHead, StaticLease, TokenSource};

@@ -40,14 +40,14 @@ impl Future for Acquire {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let mut started = false;
+        let mut attempts = 0;
         loop {
             let Some(seat) = &mut this.seat else {
                 match this.core.acquire()? {
                     Acquired::Lease(lease) => return Poll::Ready(Ok(lease)),
                     Acquired::Wait(seat) => this.seat = Some(seat),
                 }
-                started = true;
+                attempts += 1;
                 continue;
             };
             let brought = ready!(seat.poll(cx));
@@ -63,8 +63,8 @@ impl Future for Acquire {
                         return Poll::Ready(Ok(lease));
                     }
                 }
-                // It ended as it began: this runtime is shutting down.
-                None if started => return Poll::Ready(Err(Error::new(ErrorKind::NoRuntime))),
+                // They end as they begin: this runtime is shutting down.
+                None if attempts == 3 => return Poll::Ready(Err(Error::new(ErrorKind::NoRuntime))),
                 // Its runtime went away: whoever comes first starts it again on their own.
                 None => {}
             }

@@ -14,11 +14,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    task::AbortHandle,
-    time::{Sleep, sleep},
-};
+use tokio::{runtime::Handle, task::AbortHandle, time::Sleep};
 
 use crate::{
     cache::{
@@ -30,6 +26,7 @@ use crate::{
     },
     error::{Error, ErrorKind},
     fetch::{BoxFetch, TokenRequest},
+    runtime::timer,
     token::Token,
 };
 
@@ -231,10 +228,9 @@ impl Core {
     /// Prepares a flight. It is started by `take_off`, outside the lock.
     fn depart(self: &Arc<Self>, state: &mut State, now: Duration) -> Result<Departure, Error> {
         let request = state.slot.request(now)?;
-        let runtime = Handle::try_current().map_err(|_| Error::new(ErrorKind::NoRuntime))?;
-        // Tokio tells that a runtime has no timers only by a panic.
-        let deadline = catch_unwind(AssertUnwindSafe(|| sleep(self.policy.timeout())))
-            .map_err(|_| Error::new(ErrorKind::NoRuntime))?;
+        let no_runtime = || Error::new(ErrorKind::NoRuntime);
+        let runtime = Handle::try_current().map_err(|_| no_runtime())?;
+        let deadline = timer(self.policy.timeout()).ok_or_else(no_runtime)?;
         let (flight, crew) = Flight::new();
         state.flight = Some(Flying { flight: Arc::clone(&flight), abort: None });
         Ok(Departure { flight, crew, request, runtime, deadline })

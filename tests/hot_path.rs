@@ -32,9 +32,11 @@ impl Service<Request<Body>> for Inner {
 
 fn request(headers: usize) -> Request<Body> {
     let mut request = support::get("https://api.example.com/");
-    const NAMES: [&str; 8] = ["x-1", "x-2", "x-3", "x-4", "accept", "user-agent", "via", "te"];
-    for name in &NAMES[..headers] {
-        request.headers_mut().insert(*name, HeaderValue::from_static("value"));
+    // As programs name them: a name that is made at run time costs an allocation when it is cloned.
+    let names = ["x-1", "x-2", "x-3", "x-4", "accept", "user-agent", "via", "te"];
+    for name in names.iter().take(headers) {
+        let name = http::HeaderName::from_static(name);
+        request.headers_mut().insert(name, HeaderValue::from_static("value"));
     }
     request
 }

@@ -6,6 +6,9 @@ mod cache;
 mod error;
 mod fetch;
 mod source;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
 mod token;
 
 pub use cache::{Clock, SystemClock};

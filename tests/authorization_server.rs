@@ -473,7 +473,7 @@ fn client(http2: bool) -> Client<HttpConnector, Empty<Bytes>> {
     Client::builder(TokioExecutor::new()).http2_only(http2).build_http()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_listens_to_both_versions_until_it_is_dropped() {
     let server = AuthorizationServer::new();
     let listening = server.listen().await.unwrap();

@@ -9,8 +9,6 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use crate::BoxError;
-
 /// The body of an answer of the [`AuthorizationServer`](crate::testing::AuthorizationServer).
 #[derive(Clone, Debug, Default)]
 pub struct Body {
@@ -23,8 +21,6 @@ enum End {
     #[default]
     Complete,
     CutOff,
-    /// Cut off as soon as it is polled again.
-    CutOffNext,
     Never,
 }
 
@@ -44,26 +40,20 @@ impl Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if !self.data.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(mem::take(&mut self.data)))));
         }
         match self.end {
             End::Complete => Poll::Ready(None),
-            // Without a break hyper would give up before it has written the bytes until here.
             End::CutOff => {
-                self.end = End::CutOffNext;
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            End::CutOffNext => {
                 self.end = End::Complete;
-                Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::ConnectionReset).into())))
+                Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())))
             }
             End::Never => Poll::Pending,
         }
@@ -78,7 +68,7 @@ impl http_body::Body for Body {
         match self.end {
             End::Complete => SizeHint::with_exact(length),
             // Without an exact size hyper announces none, so that only the missing end tells.
-            End::CutOff | End::CutOffNext | End::Never => {
+            End::CutOff | End::Never => {
                 let mut hint = SizeHint::new();
                 hint.set_lower(length);
                 hint

@@ -54,7 +54,7 @@ impl Fetcher {
             .map_err(|error| Error::new(ErrorKind::Config).with_source(error))?;
         let response = self.server.call(request).await.map_err(unavailable)?;
         let (head, body) = response.into_parts();
-        let body = body.collect().await.map_err(unavailable)?.to_bytes();
+        let body = body.collect().await.map_err(|error| unavailable(error.into()))?.to_bytes();
         read(&Response::from_parts(head, body))
     }
 }

@@ -1,24 +1,33 @@
 //! The server on a socket.
 
 use std::{
+    future::Future,
     io,
     net::{Ipv4Addr, SocketAddr},
+    pin::Pin,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
-    service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     select,
     task::{JoinHandle, JoinSet},
-    time::sleep,
+    time::{Sleep, sleep},
 };
+use tower_service::Service;
 
-use super::AuthorizationServer;
+use super::{AuthorizationServer, Body};
+
+/// What a connection is given to write what it has, and to find a file descriptor.
+const MOMENT: Duration = Duration::from_millis(10);
 
 /// An [`AuthorizationServer`] that listens on a loopback port. When it is dropped, the port and
 /// every connection are closed.
@@ -64,7 +73,7 @@ async fn accept(listener: TcpListener, server: AuthorizationServer) {
                     connections.spawn(serve(stream, server.clone()));
                 }
                 // No file descriptor is left, most likely: wait until one is.
-                Err(_) => sleep(Duration::from_millis(10)).await,
+                Err(_) => sleep(MOMENT).await,
             },
             Some(_) = connections.join_next() => {}
         }
@@ -74,8 +83,51 @@ async fn accept(listener: TcpListener, server: AuthorizationServer) {
 async fn serve(stream: TcpStream, server: AuthorizationServer) {
     // Otherwise small answers wait for the acknowledgement of the ones before.
     let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| {
+        let answer = server.clone().call(request);
+        async {
+            let answer = answer.await.map_err(io::Error::other)?;
+            Ok::<_, io::Error>(answer.map(|body| Written { body, broken: None }))
+        }
+    });
     // How a connection ends is its client's business: a dropped one is an error here.
     let _ = auto::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(server))
+        .serve_connection(TokioIo::new(stream), service)
         .await;
+}
+
+/// A body that breaks off a moment late: hyper does not write what it still holds of an answer
+/// once it has seen that it fails.
+struct Written {
+    body: Body,
+    broken: Option<(Pin<Box<Sleep>>, io::Error)>,
+}
+
+impl http_body::Body for Written {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if self.broken.is_none() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Err(error)) => self.broken = Some((Box::pin(sleep(MOMENT)), error)),
+                frame => return Poll::Ready(frame),
+            }
+        }
+        if let Some((moment, _)) = &mut self.broken {
+            ready!(moment.as_mut().poll(cx));
+        }
+        Poll::Ready(self.broken.take().map(|(_, error)| Err(error)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.broken.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }

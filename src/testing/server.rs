@@ -164,7 +164,7 @@ impl AuthorizationServer {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime with I/O enabled, as everything does that opens a socket.
+    /// Outside of a tokio runtime with I/O and time enabled, as everything does that opens a socket.
     ///
     /// # Cancel safety
     ///

@@ -495,7 +495,7 @@ async fn it_listens_to_both_versions_until_it_is_dropped() {
 
         server.resource().next(Answer::grpc_status(16));
         let response = client.get(uri.clone()).await.unwrap();
-        assert_eq!(response.into_body().is_end_stream(), true, "{version:?}");
+        assert!(response.into_body().is_end_stream(), "{version:?}");
     }
     assert_eq!(server.resource_requests(), 8);
 

@@ -7,27 +7,34 @@
 //! forget tokens before their time.
 //!
 //! ```
-//! use std::time::Duration;
+//! use bytes::Bytes;
 //! use http::{Request, StatusCode};
 //! use http_body_util::Empty;
-//! use tower::ServiceExt;
-//! use tower_oauth::testing::{Answer, AuthorizationServer};
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_oauth::{BoxError, OAuthLayer, testing::AuthorizationServer};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), tower_oauth::BoxError> {
+//! # async fn main() -> Result<(), BoxError> {
 //! let server = AuthorizationServer::new();
-//! server.lifetime(Duration::from_secs(60)).client("my-id", "my-secret");
-//! server.token_endpoint().next(Answer::status(StatusCode::SERVICE_UNAVAILABLE));
+//! let client = ServiceBuilder::new()
+//!     .layer(OAuthLayer::new(server.fetcher()).origin("https://api.test")?)
+//!     .service(server.clone());
+//! let get = || {
+//!     let request = Request::get("https://api.test/orders").body(Empty::<Bytes>::new());
+//!     client.clone().oneshot(request.expect("a good request"))
+//! };
 //!
-//! // A resource that wants a token, and a fetcher that gets one.
-//! let bare = Request::get("http://localhost/resource").body(Empty::<&[u8]>::new())?;
-//! assert_eq!(server.clone().oneshot(bare).await?.status(), StatusCode::UNAUTHORIZED);
+//! assert_eq!(get().await?.status(), StatusCode::OK);
 //!
-//! let fetcher = server.fetcher();
-//! # let request = || tower_oauth::TokenRequest::new(tower_oauth::Reason::Cold);
-//! assert!(fetcher.clone().oneshot(request()).await.is_err());
-//! assert!(fetcher.clone().oneshot(request()).await.is_ok());
-//! assert_eq!((server.token_requests(), server.resource_requests()), (2, 1));
+//! // The token is revoked before its time: it is renewed, and the request is sent again.
+//! server.revoke_all();
+//! assert_eq!(get().await?.status(), StatusCode::OK);
+//!
+//! // The token endpoint is down, which is nobody's business while there is a token.
+//! server.down(true);
+//! assert_eq!(get().await?.status(), StatusCode::OK);
+//!
+//! assert_eq!((server.token_requests(), server.resource_requests()), (2, 4));
 //! # Ok(())
 //! # }
 //! ```

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::Clock;
 
-/// A [`Clock`] that follows [`tokio::time::pause`] and [`tokio::time::advance`].
+/// A [`Clock`] that follows `tokio::time::pause` and `tokio::time::advance`.
 ///
 /// In a runtime whose time is not paused, and outside of a runtime, it goes like
 /// [`std::time::Instant`]. It can be read anywhere; it never panics.

@@ -41,7 +41,7 @@
 //!
 //! # Time
 //!
-//! Tokens expire, and delays pass, on tokio's clock, so that both follow [`tokio::time::pause`].
+//! Tokens expire, and delays pass, on tokio's clock, so that both follow `tokio::time::pause`.
 //! Give the cache a [`TokioClock`] and it does the same. Under paused time use the server as a
 //! service: tokio skips ahead whenever only a socket is waited for.
 //!

@@ -37,7 +37,7 @@ const CONNECTIONS: usize = 50;
 
 /// An HTTP client whose requests all leave with a token: a type that a struct can name.
 type Client = OAuthService<ConcurrencyLimit<Http>>;
-type Http = BoxCloneService<Request<Empty<Bytes>>, Response<Incoming>, BoxError>;
+type Http = BoxCloneService<Request<Empty<Bytes>>, Response<Incoming>, legacy::Error>;
 
 struct Api {
     uri: Uri,
@@ -73,7 +73,7 @@ async fn with_embedded_server() -> Result<Tally, BoxError> {
 
     let mut tally = Tally::default();
     cold_start(&mut tally, &Api::new(fetcher.clone(), &uri)?).await;
-    println!("   They cost {} token request, which took {DELAY:?}.", server.token_requests());
+    println!("   Token requests: {}, of {DELAY:?}.", server.token_requests());
 
     // From here on tokens live so short that they are worth watching.
     server.lifetime(Duration::from_secs(4));
@@ -81,7 +81,7 @@ async fn with_embedded_server() -> Result<Tally, BoxError> {
     outage(&mut tally, &server, &Api::new(fetcher, &uri)?).await?;
 
     let rejected = server.rejected_requests();
-    println!("\nThe resource rejected {rejected} requests: no token was sent after its time.");
+    println!("\nRequests with a token that was no longer valid: {rejected}.");
     tally.token_requests = server.token_requests();
     Ok(tally)
 }
@@ -90,10 +90,10 @@ async fn with_embedded_server() -> Result<Tally, BoxError> {
 fn http(uri: &Uri) -> Result<Http, BoxError> {
     let client = legacy::Client::builder(TokioExecutor::new());
     if uri.scheme() == Some(&Scheme::HTTP) {
-        return Ok(client.build_http().map_err(Into::into).boxed_clone());
+        return Ok(client.build_http().boxed_clone());
     }
     let tls = HttpsConnectorBuilder::new().try_with_platform_verifier()?.https_only();
-    Ok(client.build(tls.enable_all_versions().build()).map_err(Into::into).boxed_clone())
+    Ok(client.build(tls.enable_all_versions().build()).boxed_clone())
 }
 
 /// Part 1: everybody needs a token, and there is none.
@@ -116,7 +116,7 @@ async fn renewals(tally: &mut Tally, server: &AuthorizationServer, api: &Api) {
     }
     println!("   {all}.");
     let renewals = server.token_requests() - before;
-    println!("   Meanwhile {renewals} token requests took {DELAY:?} each.");
+    println!("   Token requests: {renewals}, of {DELAY:?} each, which nobody waited for.");
     tally.must_succeed(all);
 }
 
@@ -129,34 +129,34 @@ async fn outage(tally: &mut Tally, server: &AuthorizationServer, api: &Api) -> R
     let mut all = Herd::default();
     while is_usable() {
         let herd = api.at_once(20).await;
-        // Those during which the token became unusable may fail.
-        if is_usable() {
-            all.join(herd)
-        } else {
-            tally.may_fail(&herd)
+        if !is_usable() {
+            // It ended while these were under way: some of them may fail.
+            tally.requests += herd.requests;
+            break;
         }
+        all.join(herd);
         sleep(Duration::from_millis(10)).await;
     }
-    println!("   While the token is usable: {all}.");
-    println!("   Meanwhile {} token requests failed.", server.token_requests() - before);
+    println!("   As long as the token can be used: {all}.");
+    println!("   Token requests: {}, which failed.", server.token_requests() - before);
     tally.must_succeed(all);
 
     let before = server.token_requests();
     let herd = api.at_once(1000).await;
-    println!("   When it no longer is: {herd}.");
-    println!("   They cost {} token requests, and share", server.token_requests() - before);
-    println!("   one error: {}.", herd.failures.first().map_or("none", String::as_str));
-    tally.may_fail(&herd);
+    println!("   After that: {herd}.");
+    println!("   Token requests: {}. One error for all:", server.token_requests() - before);
+    println!("   \"{}\"", herd.failures.first().map_or("none", String::as_str));
+    tally.requests += herd.requests;
 
     server.down(false);
     let start = Instant::now();
     let mut herd = api.at_once(1).await;
     while !herd.failures.is_empty() && start.elapsed() < Duration::from_secs(10) {
-        tally.may_fail(&herd);
+        tally.requests += herd.requests;
         sleep(Duration::from_millis(20)).await;
         herd = api.at_once(1).await;
     }
-    println!("   The endpoint is up again. {:.1?} later so are the requests.", start.elapsed());
+    println!("   The endpoint is up again; {:.1?} later requests succeed.", start.elapsed());
     tally.must_succeed(herd);
     Ok(())
 }
@@ -180,12 +180,13 @@ async fn with_real_server(token_url: String) -> Result<Tally, BoxError> {
     let stand_in = AuthorizationServer::new();
     stand_in.resource().always(Answer::status(StatusCode::OK));
     let listening = stand_in.listen().await?;
-    let uri: Uri = env::var("API_URL").unwrap_or_else(|_| listening.uri("/")).parse()?;
+    let uri = env::var("API_URL").unwrap_or_else(|_| listening.uri("/"));
+    let uri: Uri = uri.parse().map_err(|error| format!("API_URL: {error}"))?;
 
     let mut tally = Tally::default();
     cold_start(&mut tally, &Api::new(counted, &uri)?).await;
     tally.token_requests = TOKEN_REQUESTS.load(Ordering::Relaxed);
-    println!("   They cost {} token request.", tally.token_requests);
+    println!("   Token requests: {}.", tally.token_requests);
     Ok(tally)
 }
 
@@ -250,11 +251,7 @@ impl Herd {
 impl fmt::Display for Herd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { requests, slowest, failures } = self;
-        write!(
-            f,
-            "{requests} requests, {} failures; the slowest took {slowest:.1?}",
-            failures.len()
-        )
+        write!(f, "{requests} requests, {} failed, the slowest took {slowest:.0?}", failures.len())
     }
 }
 
@@ -274,9 +271,5 @@ impl Tally {
         if let Some(failure) = herd.failures.first() {
             println!("   UNEXPECTED: {failure}");
         }
-    }
-
-    fn may_fail(&mut self, herd: &Herd) {
-        self.requests += herd.requests;
     }
 }

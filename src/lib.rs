@@ -3,12 +3,19 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod cache;
+#[cfg(feature = "client-credentials")]
+mod client_credentials;
 mod error;
 mod fetch;
 mod source;
 mod token;
 
 pub use cache::{Clock, SystemClock};
+#[cfg(feature = "client-credentials")]
+pub use client_credentials::{
+    AnswerFormat, ClientAuth, ClientCredentials, ClientCredentialsBuilder, ClientSecret, Exchange,
+    LifetimeUnit, Member, Parameter, Params, Placement, Wire,
+};
 pub use error::{BoxError, Error, ErrorKind};
 pub use fetch::{FetchFn, FetchToken, Reason, TokenRequest, fetch_fn};
 pub use source::{Lease, RequestHead, StaticLease, TokenSource};

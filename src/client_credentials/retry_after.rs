@@ -10,7 +10,7 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // Too many digits for a `u64` is a long time.
-        return Some(Duration::from_secs(value.parse().unwrap_or(u32::MAX.into())));
+        return Some(Duration::from_secs(value.parse().unwrap_or_else(|_| u32::MAX.into())));
     }
     let until = httpdate::parse_http_date(value).ok()?;
     let now = headers

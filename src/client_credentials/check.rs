@@ -1,6 +1,6 @@
 //! A builder's settings, checked, as what every fetch needs.
 
-use std::{collections::HashSet, net::Ipv4Addr};
+use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, uri::Scheme};
 use secrecy::{ExposeSecret, SecretString};
@@ -13,7 +13,7 @@ use super::{
     names::{Names, Parameter},
     secret::ClientSecret,
 };
-use crate::error::Error;
+use crate::{error::Error, origin::keeps_secrets};
 
 /// What every fetch starts from.
 pub(super) struct Grant {
@@ -154,19 +154,13 @@ fn token_endpoint(url: &str, allow_http: bool) -> Result<Uri, Error> {
     if host.is_empty() || port_is_bad {
         return invalid("its host or its port is none");
     }
-    if *scheme == Scheme::HTTP && !allow_http && !is_loopback(host) {
+    if *scheme == Scheme::HTTP && !allow_http && !keeps_secrets(&uri) {
         return invalid("plain HTTP would show the secret; use https, or `insecure_allow_http`");
     }
     if *scheme != Scheme::HTTPS && *scheme != Scheme::HTTP {
         return invalid("it is neither https nor http");
     }
     Ok(uri)
-}
-
-/// This machine, literally: a name that a resolver decides about is not.
-fn is_loopback(host: &str) -> bool {
-    let v4 = |host: &str| host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback());
-    host.eq_ignore_ascii_case("localhost") || host == "[::1]" || v4(host)
 }
 
 fn headers(own: &[(String, SecretString)], auth: &ClientAuth) -> Result<HeaderMap, Error> {

@@ -3,6 +3,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod cache;
+#[cfg(feature = "client-credentials")]
+mod client_credentials;
 mod error;
 mod fetch;
 mod future;
@@ -21,6 +23,11 @@ mod token;
 pub use cache::{
     Acquire, CacheStatus, Clock, Phase, RefreshPolicy, Renew, SystemClock, TokenCache,
     TokenCacheBuilder, TokenLease,
+};
+#[cfg(feature = "client-credentials")]
+pub use client_credentials::{
+    AnswerFormat, ClientAuth, ClientCredentials, ClientCredentialsBuilder, ClientSecret, Exchange,
+    LifetimeUnit, Member, Parameter, Params, Placement, Wire,
 };
 pub use error::{BoxError, Error, ErrorKind};
 pub use fetch::{FetchFn, FetchToken, Reason, TokenRequest, fetch_fn};

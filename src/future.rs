@@ -111,19 +111,20 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
-            let (response, lease, kept) = match state.as_mut().project() {
+            let (response, watch, kept) = match state.as_mut().project() {
                 StateProj::Slow { future } => return future.as_mut().poll(cx),
                 StateProj::Hot { future, watch, kept } => {
-                    let response = ready!(future.poll(cx)).map_err(Into::into)?;
-                    match watch.take() {
-                        Some(watch) if watch.sees_rejection(&response) => {
-                            (response, watch.lease, kept.take())
-                        }
-                        _ => return Poll::Ready(Ok(response)),
+                    let response = match ready!(future.poll(cx)) {
+                        Ok(response) => response,
+                        Err(error) => return Poll::Ready(Err(error.into())),
+                    };
+                    match watch.take_if(|watch| watch.sees_rejection(&response)) {
+                        None => return Poll::Ready(Ok(response)),
+                        Some(watch) => (response, watch, kept.take()),
                     }
                 }
             };
-            let renew = lease.reject();
+            let renew = watch.lease.reject();
             let Some(kept) = kept else {
                 // Polled once, the renewal goes on by itself, for the next request.
                 let _ = pin!(renew).poll(cx);

@@ -135,7 +135,7 @@ where
 }
 
 impl<S, T, R> OAuthService<S, T, R> {
-    #[inline]
+    #[inline(always)] // or the request is copied once more
     fn send<B, A>(
         &mut self,
         request: Request<B>,

@@ -5,11 +5,28 @@
 mod cache;
 mod error;
 mod fetch;
+mod future;
+mod layer;
+mod origin;
+mod rejection;
+mod replay;
+mod runtime;
+mod service;
 mod source;
 mod token;
 
-pub use cache::{Clock, SystemClock};
+pub use cache::{
+    Acquire, CacheStatus, Clock, Phase, RefreshPolicy, Renew, SystemClock, TokenCache,
+    TokenCacheBuilder, TokenLease,
+};
 pub use error::{BoxError, Error, ErrorKind};
 pub use fetch::{FetchFn, FetchToken, Reason, TokenRequest, fetch_fn};
+pub use future::ResponseFuture;
+pub use layer::OAuthLayer;
+pub use replay::{
+    AsIs, BufferBody, BufferedBody, CloneBody, EmptyBody, IntoBody, KeptBody, Never, Replay,
+    WrapBody,
+};
+pub use service::OAuthService;
 pub use source::{Lease, RequestHead, StaticLease, TokenSource};
 pub use token::Token;

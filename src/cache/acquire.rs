@@ -1,0 +1,79 @@
+//! Waiting for a token.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use crate::{
+    cache::{
+        core::{Acquired, Brought, Core},
+        flight::Seat,
+        lease::TokenLease,
+    },
+    error::{Error, ErrorKind},
+};
+
+/// A token of a [`TokenCache`](crate::TokenCache), as soon as there is one.
+///
+/// # Cancel safety
+///
+/// Does nothing until it is polled. Dropping it after that does not stop the fetch that it waits
+/// for, which goes on for everybody else and for the next request.
+#[must_use = "futures do nothing unless polled"]
+pub struct Acquire {
+    core: Arc<Core>,
+    seat: Option<Seat<Brought>>,
+}
+
+impl Acquire {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core, seat: None }
+    }
+}
+
+impl Future for Acquire {
+    type Output = Result<TokenLease, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let mut attempts = 0;
+        loop {
+            let Some(seat) = &mut this.seat else {
+                match this.core.acquire()? {
+                    Acquired::Lease(lease) => return Poll::Ready(Ok(lease)),
+                    Acquired::Wait(seat) => this.seat = Some(seat),
+                }
+                attempts += 1;
+                continue;
+            };
+            let brought = ready!(seat.poll(cx));
+            this.seat = None;
+            match brought {
+                Some(Err(error)) => return Poll::Ready(Err(error)),
+                // From this thread's lane if it is still fresh, otherwise what the flight brought,
+                // unless it has been replaced or rejected meanwhile.
+                Some(Ok(lease)) => {
+                    if let Some(lease) =
+                        this.core.peek().or_else(|| lease.is_current().then_some(lease))
+                    {
+                        return Poll::Ready(Ok(lease));
+                    }
+                }
+                // They end as they begin: this runtime is shutting down.
+                None if attempts == 3 => return Poll::Ready(Err(Error::new(ErrorKind::NoRuntime))),
+                // Its runtime went away: whoever comes first starts it again on their own.
+                None => {}
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Acquire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acquire").field("waits", &self.seat.is_some()).finish_non_exhaustive()
+    }
+}

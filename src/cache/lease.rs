@@ -1,0 +1,122 @@
+//! One request's use of a cached token.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::HeaderValue;
+
+use crate::{
+    cache::{
+        acquire::Acquire,
+        core::Core,
+        policy::Deadlines,
+        slot::{Held, Verdict},
+    },
+    error::Error,
+    source::Lease,
+    token::Token,
+};
+
+/// A copy of the held token, with what a request needs of it. It is padded, and its header value
+/// has bytes of its own, so that using it touches no reference count of another lane.
+#[repr(align(128))]
+pub(super) struct Record {
+    authorization: HeaderValue,
+    deadlines: Deadlines,
+    generation: u64,
+    token: Token,
+    core: Arc<Core>,
+}
+
+impl Record {
+    pub(super) fn new(held: &Held, generation: u64, core: Arc<Core>) -> Result<Self, Error> {
+        Ok(Self {
+            authorization: held.token.own_authorization()?,
+            deadlines: held.deadlines,
+            generation,
+            token: held.token.clone(),
+            core,
+        })
+    }
+
+    pub(super) fn refresh_at(&self) -> Duration {
+        self.deadlines.refresh_at
+    }
+
+    pub(super) fn token(&self) -> &Token {
+        &self.token
+    }
+}
+
+/// One request's use of the token of a [`TokenCache`](crate::TokenCache).
+///
+/// It is one pointer, and keeps the cache's flight alive like the cache itself does.
+#[derive(Clone)]
+pub struct TokenLease(pub(super) Arc<Record>);
+
+impl TokenLease {
+    /// The token that it is on.
+    pub fn token(&self) -> &Token {
+        &self.0.token
+    }
+
+    /// Whether the token has not been replaced or held back since.
+    pub(super) fn is_current(&self) -> bool {
+        self.0.core.is_current(self.0.generation)
+    }
+}
+
+impl Lease for TokenLease {
+    type Renew = Renew;
+
+    fn authorization(&self) -> HeaderValue {
+        self.0.authorization.clone()
+    }
+
+    fn is_usable(&self) -> bool {
+        self.is_current() && self.0.core.clock.now() < self.0.deadlines.usable_until
+    }
+
+    fn reject(self) -> Renew {
+        Renew { lease: self, acquire: None }
+    }
+}
+
+impl fmt::Debug for TokenLease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TokenLease").field(&self.0.token).finish()
+    }
+}
+
+/// The outcome of the rejection of a [`TokenLease`]: the lease on another token, or `None` if the
+/// cache keeps the one that was rejected.
+///
+/// Does nothing until it is polled. Dropping it after that does not stop the renewal.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Renew {
+    lease: TokenLease,
+    acquire: Option<Acquire>,
+}
+
+impl Future for Renew {
+    type Output = Result<Option<TokenLease>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let core = &this.lease.0.core;
+        if this.acquire.is_none() && core.reject(&this.lease.0) == Verdict::Ignored {
+            return Poll::Ready(Ok(None));
+        }
+        let acquire = this.acquire.get_or_insert_with(|| Acquire::new(Arc::clone(core)));
+        let lease = ready!(Pin::new(acquire).poll(cx))?;
+        let another = lease.token().id() != this.lease.token().id();
+        Poll::Ready(Ok(another.then_some(lease)))
+    }
+}

@@ -1,0 +1,247 @@
+//! The state of a cache as a pure state machine: what is held, what a failure forbids, and what a
+//! rejection may do. It waits for nothing and starts nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    cache::{clock::Clock, policy::Deadlines},
+    error::{Error, ErrorKind, TimeLeft},
+    fetch::{Reason, TokenRequest},
+    token::Token,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
+
+/// How long after a renewal another rejection is ignored: a resource that rejects every token must
+/// not become a token request per request. Up to a quarter is added by chance.
+const RENEWAL_PAUSES: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(16),
+    Duration::from_secs(64),
+    Duration::from_secs(300),
+];
+
+/// A token and its deadlines.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub(super) token: Token,
+    pub(super) deadlines: Deadlines,
+}
+
+#[derive(Clone)]
+enum State {
+    Empty,
+    /// Used until its deadline.
+    Held(Held),
+    /// Rejected: not used until the flight that is to replace it has ended.
+    HeldBack(Held),
+}
+
+/// The time after a fetch that brought nothing new, in which none is started.
+struct Window {
+    until: Duration,
+    /// `None` where the fetch brought the token that is held already, which is no failure.
+    error: Option<Error>,
+}
+
+/// What a look at the slot finds.
+pub(super) enum Look {
+    /// Use it.
+    Fresh(Held),
+    /// Use it, and renew it if nobody does and no failure forbids it.
+    Stale(Held),
+    /// There is nothing to use.
+    Nothing,
+}
+
+/// What a rejection comes to.
+#[derive(Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// The rejected token is no longer the one that is held: go on with what there is.
+    Superseded,
+    /// The token stays in use.
+    Ignored,
+    /// The token is held back until a flight has ended.
+    HeldBack,
+}
+
+pub(super) struct Slot {
+    clock: Arc<dyn Clock>,
+    state: State,
+    window: Option<Window>,
+    /// Fetches in a row that brought nothing new.
+    failures: u32,
+    /// Renewals since rejections last stopped for five minutes, as an index of `RENEWAL_PAUSES`.
+    renewals: usize,
+    /// Until then another rejection is ignored.
+    renewed_until: Duration,
+    last_rejection: Option<Duration>,
+}
+
+impl Slot {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            state: State::Empty,
+            window: None,
+            failures: 0,
+            renewals: 0,
+            renewed_until: Duration::ZERO,
+            last_rejection: None,
+        }
+    }
+
+    pub(super) fn look(&self, now: Duration) -> Look {
+        match &self.state {
+            State::Held(held) if now < held.deadlines.refresh_at => Look::Fresh(held.clone()),
+            State::Held(held) if now < held.deadlines.usable_until => Look::Stale(held.clone()),
+            _ => Look::Nothing,
+        }
+    }
+
+    /// The token that is held or held back, with its deadlines.
+    pub(super) fn held(&self) -> Option<&Held> {
+        match &self.state {
+            State::Empty => None,
+            State::Held(held) | State::HeldBack(held) => Some(held),
+        }
+    }
+
+    pub(super) fn is_held_back(&self) -> bool {
+        matches!(self.state, State::HeldBack(_))
+    }
+
+    /// The error of the last fetch, while it keeps the next one from being started.
+    pub(super) fn last_error(&self, now: Duration) -> Option<&Error> {
+        self.window(now)?.error.as_ref()
+    }
+
+    fn window(&self, now: Duration) -> Option<&Window> {
+        self.window.as_ref().filter(|window| now < window.until)
+    }
+
+    /// Whether a stale token may be renewed now.
+    pub(super) fn may_renew(&self, now: Duration) -> bool {
+        self.window(now).is_none()
+    }
+
+    /// The request for the token that is missing, or why none may be made now.
+    pub(super) fn request(&self, now: Duration) -> Result<TokenRequest, Error> {
+        if let Some(error) = self.last_error(now) {
+            return Err(error.clone());
+        }
+        let (reason, previous) = match &self.state {
+            State::Empty => (Reason::Cold, None),
+            State::Held(held) if now < held.deadlines.usable_until => (Reason::Stale, Some(held)),
+            State::Held(held) => (Reason::Expired, Some(held)),
+            State::HeldBack(held) => (Reason::Rejected, Some(held)),
+        };
+        let mut request = TokenRequest::new(reason);
+        request.previous = previous.map(|held| held.token.clone());
+        Ok(request)
+    }
+
+    /// A fetch brought `token`. Gives what is held now. `chance` is from 0 to 1.
+    pub(super) fn land(
+        &mut self,
+        token: Token,
+        deadlines: Deadlines,
+        now: Duration,
+        chance: f64,
+    ) -> Result<Held, Error> {
+        if let Err(error) = token.authorization() {
+            return Err(self.fail(error, now, chance));
+        }
+        let was_held_back = self.is_held_back();
+        // A token that comes again stays the same token: a late rejection must find it.
+        let again = self.held().filter(|held| held.token.has_secret_of(&token)).cloned();
+        let held = match again {
+            Some(_) if was_held_back => {
+                let error = Error::new(ErrorKind::InvalidResponse)
+                    .with_description("it is the token that the resource server rejected");
+                return Err(self.fail(error, now, chance));
+            }
+            // Caches and gateways hand out one token until it ends: what it said first holds, and
+            // asking again at once would bring the same.
+            Some(held) if now < held.deadlines.usable_until => {
+                self.failures = self.failures.saturating_add(1);
+                let until = now.saturating_add(back_off(true, self.failures, chance));
+                self.window = Some(Window { until, error: None });
+                return Ok(held);
+            }
+            Some(held) => Held { token: held.token, deadlines },
+            None => Held { token, deadlines },
+        };
+        if was_held_back {
+            self.renewed(now, chance);
+        }
+        self.state = State::Held(held.clone());
+        self.window = None;
+        self.failures = 0;
+        Ok(held)
+    }
+
+    /// A fetch failed. Gives the error as everybody gets it.
+    pub(super) fn fail(&mut self, error: Error, now: Duration, chance: f64) -> Error {
+        if self.is_held_back() {
+            self.renewed(now, chance);
+            self.release();
+        }
+        self.failures = self.failures.saturating_add(1);
+        let back_off = back_off(error.is_transient(), self.failures, chance);
+        let asked = error.asked_to_wait().unwrap_or_default().min(FIVE_MINUTES);
+        let until = now.saturating_add(back_off.max(asked));
+        let clock = Arc::clone(&self.clock);
+        let left: TimeLeft = Arc::new(move || until.saturating_sub(clock.now()));
+        let error = error.with_time_left(left);
+        self.window = Some(Window { until, error: Some(error.clone()) });
+        error
+    }
+
+    /// The resource server rejected the token `id`.
+    pub(super) fn reject(&mut self, id: u64, now: Duration) -> Verdict {
+        match &self.state {
+            State::HeldBack(held) if held.token.id() == id => Verdict::HeldBack,
+            State::Held(held) if held.token.id() == id && now < held.deadlines.usable_until => {
+                let held = held.clone();
+                let quiet = self.last_rejection.replace(now);
+                if quiet.is_none_or(|last| now.saturating_sub(last) >= FIVE_MINUTES) {
+                    self.renewals = 0;
+                    self.renewed_until = Duration::ZERO;
+                }
+                if self.window(now).is_some() || now < self.renewed_until {
+                    return Verdict::Ignored;
+                }
+                self.state = State::HeldBack(held);
+                Verdict::HeldBack
+            }
+            _ => Verdict::Superseded,
+        }
+    }
+
+    /// Ends the holding back: the token is used until its deadline.
+    pub(super) fn release(&mut self) {
+        if let State::HeldBack(held) = &self.state {
+            self.state = State::Held(held.clone());
+        }
+    }
+
+    fn renewed(&mut self, now: Duration, chance: f64) {
+        let pause = RENEWAL_PAUSES[self.renewals.min(RENEWAL_PAUSES.len() - 1)];
+        self.renewals += 1;
+        self.renewed_until = now.saturating_add(pause + pause.mul_f64(chance / 4.0));
+    }
+}
+
+/// Exponential, with equal jitter: from half of it to all of it.
+///
+/// A refusal waits longer since it takes somebody to change something, but it starts as short: a
+/// client that is being registered right now works within the minute.
+fn back_off(transient: bool, failures: u32, chance: f64) -> Duration {
+    let (factor, longest) = if transient { (2u32, 30 * SECOND) } else { (4, FIVE_MINUTES) };
+    let full = SECOND * factor.saturating_pow(failures.saturating_sub(1).min(15));
+    let full = full.min(longest);
+    full / 2 + (full / 2).mul_f64(chance)
+}

@@ -1,0 +1,215 @@
+//! The response future: hot, or slow in a box.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Buf;
+use http::{HeaderMap, Request, Response, StatusCode, header::AUTHORIZATION};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::{
+    error::{BoxError, Error, ErrorKind},
+    rejection::is_rejection,
+    replay::Replay,
+    runtime::timer,
+    source::Lease,
+};
+
+/// What takes the place of the standard answer to "was this token rejected?".
+pub(crate) type RejectedWhen = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
+
+/// How much of a discarded answer is read, and for how long after the renewal, so that its HTTP/1.1
+/// connection can be used again. Beyond that a new connection is cheaper.
+const DRAIN_BYTES: usize = 64 * 1024;
+const DRAIN_TIME: Duration = Duration::from_millis(100);
+
+pin_project! {
+    /// The answer to a request through an [`OAuthService`](crate::OAuthService).
+    ///
+    /// Without a wait for a token it is the inner service's own future and a lease; otherwise a
+    /// box.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the request. A fetch that was started for it goes on.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<S, L, R, B>
+    where
+        S: Service<Request<R::Body>>,
+        R: Replay<B>,
+    {
+        #[pin]
+        state: State<S, L, R, B, S::Response>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, L, R, B, A>
+    where
+        S: Service<Request<R::Body>>,
+        R: Replay<B>,
+    {
+        Hot {
+            #[pin]
+            future: S::Future,
+            // `None` for a request that is not ours.
+            watch: Option<Watch<L>>,
+            kept: Option<Box<(R::Kept, S)>>,
+        },
+        Slow { future: Pin<Box<dyn Future<Output = Result<A, BoxError>> + Send>> },
+    }
+}
+
+/// What is needed to notice a rejection and to answer it.
+pub(crate) struct Watch<L> {
+    pub(crate) lease: L,
+    pub(crate) rejected_when: Option<Arc<RejectedWhen>>,
+}
+
+impl<S, L, R, B> ResponseFuture<S, L, R, B>
+where
+    S: Service<Request<R::Body>>,
+    R: Replay<B>,
+{
+    pub(crate) fn hot(
+        future: S::Future,
+        watch: Option<Watch<L>>,
+        kept: Option<Box<(R::Kept, S)>>,
+    ) -> Self {
+        Self { state: State::Hot { future, watch, kept } }
+    }
+
+    pub(crate) fn slow(
+        future: impl Future<Output = Result<S::Response, BoxError>> + Send + 'static,
+    ) -> Self {
+        Self { state: State::Slow { future: Box::pin(future) } }
+    }
+}
+
+impl<S, L, R, B, A> Future for ResponseFuture<S, L, R, B>
+where
+    S: Service<Request<R::Body>, Response = Response<A>, Error: Into<BoxError>> + Send + 'static,
+    S::Future: Send,
+    L: Lease,
+    R: Replay<B> + 'static,
+    R::Body: Send,
+    B: 'static,
+    A: Body + Send + 'static,
+{
+    type Output = Result<Response<A>, BoxError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let (response, lease, kept) = match state.as_mut().project() {
+                StateProj::Slow { future } => return future.as_mut().poll(cx),
+                StateProj::Hot { future, watch, kept } => {
+                    let response = ready!(future.poll(cx)).map_err(Into::into)?;
+                    match watch.take() {
+                        Some(watch) if watch.sees_rejection(&response) => {
+                            (response, watch.lease, kept.take())
+                        }
+                        _ => return Poll::Ready(Ok(response)),
+                    }
+                }
+            };
+            let renew = lease.reject();
+            let Some(kept) = kept else {
+                // Polled once, the renewal goes on by itself, for the next request.
+                let _ = pin!(renew).poll(cx);
+                return Poll::Ready(Ok(response));
+            };
+            let future = Box::pin(send_again::<S, L, R, B, A>(response, renew, kept));
+            state.set(State::Slow { future });
+        }
+    }
+}
+
+impl<L> Watch<L> {
+    #[inline]
+    fn sees_rejection<A: Body>(&self, response: &Response<A>) -> bool {
+        let (status, headers) = (response.status(), response.headers());
+        match &self.rejected_when {
+            None => is_rejection(status, headers, || response.body().is_end_stream()),
+            Some(rejected) => rejected(status, headers),
+        }
+    }
+}
+
+/// The answer to a second attempt, or if there can be none, the first answer as it came.
+async fn send_again<S, L, R, B, A>(
+    response: Response<A>,
+    renew: L::Renew,
+    kept: Box<(R::Kept, S)>,
+) -> Result<Response<A>, BoxError>
+where
+    S: Service<Request<R::Body>, Response = Response<A>, Error: Into<BoxError>>,
+    L: Lease,
+    R: Replay<B>,
+    A: Body,
+{
+    let (kept, mut inner) = *kept;
+    let Ok(Some(lease)) = renew.await else { return Ok(response) };
+    let Some(mut request) = R::again(kept) else { return Ok(response) };
+    // Not while the renewal runs: until there is another token, the answer may be the caller's.
+    drain(response.into_body()).await;
+    poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
+    if !lease.is_usable() {
+        return Err(Error::new(ErrorKind::Expired).into());
+    }
+    authorize(&mut request, &lease)?;
+    inner.call(request).await.map_err(Into::into)
+}
+
+/// Puts the token in.
+#[inline]
+pub(crate) fn authorize<B>(request: &mut Request<B>, lease: &impl Lease) -> Result<(), Error> {
+    match request.headers_mut().try_insert(AUTHORIZATION, lease.authorization()) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::new(ErrorKind::Request)),
+    }
+}
+
+/// Reads an answer that nobody wants, as far as that is worth it.
+async fn drain(body: impl Body) {
+    // Without timers nothing bounds the time.
+    let Some(deadline) = timer(DRAIN_TIME) else { return };
+    let (mut body, mut deadline) = (pin!(body), pin!(deadline));
+    let mut left = DRAIN_BYTES;
+    poll_fn(|cx| {
+        while let Poll::Ready(frame) = body.as_mut().poll_frame(cx) {
+            let Some(Ok(frame)) = frame else { return Poll::Ready(()) };
+            let read = frame.data_ref().map_or(0, Buf::remaining);
+            match left.checked_sub(read) {
+                Some(rest) => left = rest,
+                None => return Poll::Ready(()),
+            }
+        }
+        deadline.as_mut().poll(cx)
+    })
+    .await;
+}
+
+impl<S, L, R, B> fmt::Debug for ResponseFuture<S, L, R, B>
+where
+    S: Service<Request<R::Body>>,
+    R: Replay<B>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Hot { .. } => "Hot",
+            State::Slow { .. } => "Slow",
+        };
+        f.debug_tuple("ResponseFuture").field(&format_args!("{state}")).finish()
+    }
+}

@@ -1,0 +1,161 @@
+//! Where a token may go.
+
+use std::{
+    net::Ipv4Addr,
+    sync::{Mutex, PoisonError},
+};
+
+use http::{
+    Method, Request, Uri,
+    header::AUTHORIZATION,
+    uri::{Authority, Scheme},
+};
+
+use crate::error::{Error, ErrorKind};
+
+/// How many foreign origins are remembered as logged. Redirects come from servers: without a bound
+/// they could fill the memory.
+const LOGGED_AT_MOST: usize = 256;
+
+/// What becomes of a request.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Admission {
+    /// It gets a token.
+    Serve,
+    /// It is passed on as it is.
+    Pass,
+    /// It must not be sent.
+    Refuse,
+}
+
+/// The origins that the token is for; with none, every one that keeps it secret on its way.
+#[derive(Default)]
+pub(crate) struct Origins {
+    allowed: Vec<Origin>,
+    logged: Mutex<Vec<String>>,
+}
+
+/// Scheme, host and effective port (RFC 6454 §4).
+#[derive(Clone)]
+struct Origin {
+    scheme: Scheme,
+    authority: Authority,
+}
+
+impl Clone for Origins {
+    fn clone(&self) -> Self {
+        Self { allowed: self.allowed.clone(), logged: Mutex::default() }
+    }
+}
+
+impl Origins {
+    /// Adds an origin, for example `https://api.example.com`.
+    pub(crate) fn allow(&mut self, origin: &str) -> Result<(), Error> {
+        let invalid = |why: &str| Error::config("origin", why);
+        if origin.contains(['?', '#']) {
+            return Err(invalid("an origin ends after the host and the port"));
+        }
+        let uri = origin.parse::<Uri>().map_err(|_| invalid("it is no absolute URI"))?;
+        let parts = uri.into_parts();
+        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
+            return Err(invalid("it needs a scheme and a host, as in https://api.example.com"));
+        };
+        if default_port(&scheme).is_none() {
+            return Err(invalid("its scheme is neither https nor http"));
+        }
+        if authority.as_str().contains('@') {
+            return Err(invalid("it must not have a user name"));
+        }
+        if authority.host().is_empty() || authority.as_str().ends_with(':') {
+            return Err(invalid("its host or port is empty"));
+        }
+        if authority.port().is_some() && authority.port_u16().is_none() {
+            return Err(invalid("its port is no port number"));
+        }
+        if parts.path_and_query.is_some_and(|path| path != "/") {
+            return Err(invalid("it must not have a path"));
+        }
+        self.allowed.push(Origin { scheme, authority });
+        Ok(())
+    }
+
+    pub(crate) fn admit<B>(&self, request: &Request<B>) -> Admission {
+        if request.headers().contains_key(AUTHORIZATION) || request.method() == Method::CONNECT {
+            return Admission::Pass;
+        }
+        let uri = request.uri();
+        // Without an authority the connection decides where it goes, and it is taken to be made
+        // for the first origin.
+        let Some(authority) = uri.authority() else { return Admission::Serve };
+        if self.allowed.is_empty() {
+            return if keeps_secrets(uri) { Admission::Serve } else { Admission::Refuse };
+        }
+        if uri
+            .scheme()
+            .is_some_and(|scheme| self.allowed.iter().any(|origin| origin.is(scheme, authority)))
+        {
+            return Admission::Serve;
+        }
+        self.log(uri);
+        Admission::Pass
+    }
+
+    #[cold]
+    fn log(&self, uri: &Uri) {
+        let scheme = uri.scheme_str().unwrap_or_default();
+        let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+        // Not the authority as a whole: it may hold a password.
+        let origin = format!("{scheme}://{}{port}", uri.host().unwrap_or_default());
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.len() < LOGGED_AT_MOST && !logged.contains(&origin) {
+            tracing::warn!(origin, "a request to another origin is sent without an access token");
+            logged.push(origin);
+        }
+    }
+}
+
+impl Origin {
+    fn is(&self, scheme: &Scheme, authority: &Authority) -> bool {
+        if self.scheme != *scheme {
+            return false;
+        }
+        // Most requests spell it as it was configured.
+        self.authority.as_str() == authority.as_str()
+            || (self.authority.host().eq_ignore_ascii_case(authority.host())
+                && port(scheme, &self.authority) == port(scheme, authority))
+    }
+}
+
+fn default_port(scheme: &Scheme) -> Option<u16> {
+    match scheme.as_str() {
+        "https" => Some(443),
+        "http" => Some(80),
+        _ => None,
+    }
+}
+
+/// The effective port; `None` for one that is no number, which equals no configured one.
+fn port(scheme: &Scheme, authority: &Authority) -> Option<u16> {
+    match authority.port() {
+        Some(port) => port.as_str().parse().ok(),
+        None => default_port(scheme),
+    }
+}
+
+/// Whether nobody between here and there can read a header: https, or this very machine by a name
+/// that no resolver is asked for.
+fn keeps_secrets(uri: &Uri) -> bool {
+    if uri.scheme() == Some(&Scheme::HTTPS) {
+        return true;
+    }
+    let host = uri.host().unwrap_or_default();
+    uri.scheme() == Some(&Scheme::HTTP)
+        && (host.eq_ignore_ascii_case("localhost")
+            || host == "[::1]"
+            || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback()))
+}
+
+/// The error for [`Admission::Refuse`].
+pub(crate) fn insecure() -> Error {
+    Error::new(ErrorKind::InsecureOrigin)
+}

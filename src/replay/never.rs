@@ -1,0 +1,24 @@
+use std::convert::Infallible;
+
+use http::Request;
+
+use crate::replay::Replay;
+
+/// Replays nothing: a rejected token is renewed for the next request, and the answer goes to the
+/// caller. Takes any body and costs nothing.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Never;
+
+impl<B> Replay<B> for Never {
+    type Body = B;
+    type Kept = Infallible;
+
+    fn keep(&self, request: Request<B>) -> (Request<B>, Option<Infallible>) {
+        (request, None)
+    }
+
+    fn again(kept: Infallible) -> Option<Request<B>> {
+        match kept {}
+    }
+}

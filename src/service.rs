@@ -1,0 +1,188 @@
+//! The middleware: every request leaves with a valid token.
+
+use std::{
+    fmt,
+    future::{poll_fn, ready},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::{
+    cache::TokenCache,
+    error::{BoxError, Error, ErrorKind},
+    future::{RejectedWhen, ResponseFuture, Watch, authorize},
+    origin::{Admission, Origins, insecure},
+    replay::{EmptyBody, Replay},
+    source::{Lease, RequestHead, TokenSource},
+};
+
+/// How often a token is acquired for one request whose inner service takes longer to become ready
+/// than the token lives.
+const ACQUIRE_AT_MOST: usize = 3;
+
+/// Sends every request with a valid access token. Made by [`OAuthLayer`](crate::OAuthLayer).
+///
+/// With a token at hand a request takes no detour: the header is put in and the inner service is
+/// called. Otherwise the service gives the inner service's readiness back, waits for a token, and
+/// only then gets ready again: a fetcher that shares a limited client with it cannot deadlock.
+///
+/// `poll_ready` is the inner service's; it never fails with an error of this crate, which
+/// `tower::buffer` would not recover from. Those come from the response future.
+///
+/// # Errors
+///
+/// The inner service's own error, or an [`Error`], which [`Error::find`] gets out of the
+/// [`BoxError`].
+#[derive(Clone)]
+pub struct OAuthService<S, T = TokenCache, R = EmptyBody> {
+    inner: S,
+    source: T,
+    replay: R,
+    rules: Arc<Rules>,
+}
+
+/// What is set once for all requests.
+#[derive(Clone, Default)]
+pub(crate) struct Rules {
+    pub(crate) origins: Origins,
+    pub(crate) rejected_when: Option<Arc<RejectedWhen>>,
+}
+
+impl<S, T, R> OAuthService<S, T, R> {
+    pub(crate) fn new(inner: S, source: T, replay: R, rules: Arc<Rules>) -> Self {
+        Self { inner, source, replay, rules }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service, mutably.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service, without this one around it.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, T, R, B, A> Service<Request<B>> for OAuthService<S, T, R>
+where
+    S: Service<Request<R::Body>, Response = Response<A>, Error: Into<BoxError>>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    T: TokenSource + Clone + Send + 'static,
+    R: Replay<B> + Clone + Send + 'static,
+    R::Body: Send,
+    B: Send + 'static,
+    A: Body + Send + 'static,
+{
+    type Response = Response<A>;
+    type Error = BoxError;
+    type Future = ResponseFuture<S, T::Lease, R, B>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match self.rules.origins.admit(&request) {
+            Admission::Serve => {}
+            Admission::Pass => {
+                let (request, _) = self.replay.keep(request);
+                return ResponseFuture::hot(self.inner.call(request), None, None);
+            }
+            Admission::Refuse => return self.fail(insecure()),
+        }
+
+        // The hot path: there is a token, and the inner service is ready.
+        if let Some(lease) = self.source.peek(&RequestHead::from(&request)) {
+            return self.send(request, lease);
+        }
+
+        // The slow path. The readiness that we hold is given back first: a place that is held while
+        // waiting for something else may be the place that the fetch needs.
+        self.give_readiness_back();
+        let mut this = self.clone();
+        ResponseFuture::slow(async move {
+            for _ in 0..ACQUIRE_AT_MOST {
+                let acquire = this.source.acquire(&RequestHead::from(&request));
+                let lease = acquire.await?;
+                poll_fn(|cx| this.inner.poll_ready(cx)).await.map_err(Into::into)?;
+                // Getting ready took its time: there may be another token by now.
+                let lease = Some(lease)
+                    .filter(Lease::is_usable)
+                    .or_else(|| this.source.peek(&RequestHead::from(&request)));
+                if let Some(lease) = lease {
+                    return this.send(request, lease).await;
+                }
+                this.give_readiness_back();
+            }
+            Err(Error::new(ErrorKind::Expired).into())
+        })
+    }
+}
+
+impl<S, T, R> OAuthService<S, T, R> {
+    #[inline]
+    fn send<B, A>(
+        &mut self,
+        request: Request<B>,
+        lease: T::Lease,
+    ) -> ResponseFuture<S, T::Lease, R, B>
+    where
+        S: Service<Request<R::Body>, Response = A> + Clone,
+        T: TokenSource,
+        R: Replay<B>,
+        A: Send + 'static,
+    {
+        // Before the token is in: what is kept gets another one.
+        let (mut request, kept) = self.replay.keep(request);
+        if let Err(error) = authorize(&mut request, &lease) {
+            return self.fail(error);
+        }
+        let kept = kept.map(|kept| Box::new((kept, self.inner.clone())));
+        let watch = Watch { lease, rejected_when: self.rules.rejected_when.clone() };
+        ResponseFuture::hot(self.inner.call(request), Some(watch), kept)
+    }
+
+    fn fail<B>(&mut self, error: Error) -> ResponseFuture<S, T::Lease, R, B>
+    where
+        S: Service<Request<R::Body>> + Clone,
+        T: TokenSource,
+        R: Replay<B>,
+        S::Response: Send + 'static,
+    {
+        self.give_readiness_back();
+        ResponseFuture::slow(ready(Err(error.into())))
+    }
+
+    /// A clone is not ready, and dropping the ready one gives back what it had reserved.
+    fn give_readiness_back(&mut self)
+    where
+        S: Clone,
+    {
+        self.inner = self.inner.clone();
+    }
+}
+
+impl<S: fmt::Debug, T: fmt::Debug, R: fmt::Debug> fmt::Debug for OAuthService<S, T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuthService")
+            .field("inner", &self.inner)
+            .field("source", &self.source)
+            .field("replay", &self.replay)
+            .finish_non_exhaustive()
+    }
+}

@@ -11,11 +11,23 @@ use crate::{
 };
 
 /// Everything whose cost per request is measured.
-pub const ALL: [&str; 9] =
-    ["none", "srh", "add_authorization", "filter", "kube", "google", "smithy", "huskarl", "hand"];
+pub const ALL: &[&str] = &[
+    "none",
+    "srh",
+    "add_authorization",
+    "filter",
+    "kube",
+    "google",
+    "smithy",
+    "huskarl",
+    "hand",
+    "ours",
+    "ours_empty_body",
+];
 
 /// Those that get their token themselves.
-pub const CACHES: [&str; 5] = ["kube", "google", "smithy", "huskarl", "hand"];
+pub const CACHES: &[&str] =
+    &["kube", "google", "smithy", "huskarl", "hand", "ours", "ours_empty_body"];
 
 /// Those of `known` that were asked for; all of them if none was.
 pub fn chosen(known: &[&'static str], asked: &[&str]) -> Result<Vec<&'static str>, BoxError> {
@@ -64,6 +76,8 @@ pub async fn with<D: Drive>(
         "smithy" => drive.drive(peer::smithy::service(issuer, resource)?).await,
         "huskarl" => drive.drive(peer::huskarl::service(issuer, resource)?).await,
         "hand" => drive.drive(peer::hand::service(issuer, resource)?).await,
+        "ours" => drive.drive(peer::ours::never(issuer, resource)?).await,
+        "ours_empty_body" => drive.drive(peer::ours::empty_body(issuer, resource)?).await,
         _ => return Err(format!("no such case: {case}").into()),
     })
 }

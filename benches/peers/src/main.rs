@@ -52,14 +52,14 @@ fn run(args: &[&str]) -> Result<(), BoxError> {
             let iterations = args.get(2).map_or(Ok(1000), |n| n.parse())?;
             hot::run(case, headers, iterations)?;
         }
-        "instructions" => instructions::print(&case::chosen(&case::ALL, args)?)?,
-        "allocations" => allocations::print(&case::chosen(&case::ALL, args)?)?,
-        "herd" => scenario::herd(&case::chosen(&case::CACHES, args)?)?,
-        "down" => scenario::down(&case::chosen(&case::CACHES, args)?)?,
-        "giveup" => scenario::giveup(&case::chosen(&case::CACHES, args)?)?,
-        "late401" => scenario::late401(&case::chosen(&case::CACHES, args)?)?,
+        "instructions" => instructions::print(&case::chosen(case::ALL, args)?)?,
+        "allocations" => allocations::print(&case::chosen(case::ALL, args)?)?,
+        "herd" => scenario::herd(&case::chosen(case::CACHES, args)?)?,
+        "down" => scenario::down(&case::chosen(case::CACHES, args)?)?,
+        "giveup" => scenario::giveup(&case::chosen(case::CACHES, args)?)?,
+        "late401" => scenario::late401(&case::chosen(case::CACHES, args)?)?,
         "all" => {
-            let cases = case::chosen(&case::ALL, args)?;
+            let cases = case::chosen(case::ALL, args)?;
             let caches: Vec<_> =
                 cases.iter().copied().filter(|c| case::CACHES.contains(c)).collect();
             versions::print();

@@ -4,4 +4,5 @@ pub mod google;
 pub mod hand;
 pub mod huskarl;
 pub mod kube;
+pub mod ours;
 pub mod smithy;

@@ -37,7 +37,7 @@ pub trait Drive {
 pub fn request(headers: usize) -> Request {
     static URI: LazyLock<Uri> =
         LazyLock::new(|| Uri::from_static("https://api.example.com/v1/widgets?page=2"));
-    const HEADERS: [(HeaderName, HeaderValue); 8] = [
+    static HEADERS: [(HeaderName, HeaderValue); 8] = [
         (header::ACCEPT, HeaderValue::from_static("application/json")),
         (header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, br")),
         (header::ACCEPT_LANGUAGE, HeaderValue::from_static("en")),
@@ -49,8 +49,8 @@ pub fn request(headers: usize) -> Request {
     ];
     let mut request = Request::new(Empty::new());
     request.uri_mut().clone_from(&URI);
-    for (name, value) in HEADERS.into_iter().take(headers) {
-        request.headers_mut().insert(name, value);
+    for (name, value) in &HEADERS[..headers] {
+        request.headers_mut().insert(name, value.clone());
     }
     request
 }

@@ -13,6 +13,9 @@ mod replay;
 mod runtime;
 mod service;
 mod source;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
 mod token;
 
 pub use cache::{

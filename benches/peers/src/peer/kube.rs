@@ -9,8 +9,8 @@ use crate::{api::Api, issuer::Issuer};
 /// documentation puts it into a `ServiceBuilder` like this.
 ///
 /// A token that it fetches itself comes from an exec plugin, which is how the large clouds do it:
-/// here this program, as a child process that asks the issuer over HTTP. The other ways are files
-/// (read by itself, never fetched), OIDC and Google's OAuth (both want https to fixed places).
+/// here this program, as a child process that asks the issuer over HTTP. The other ways are files,
+/// which are read and never fetched, and OIDC and Google's OAuth, which accept https only.
 pub fn service(issuer: &Issuer, resource: impl Api) -> Result<impl Api, BoxError> {
     let address = issuer.listen()?;
     let mut config = Config::new("https://api.example.com".parse()?);

@@ -147,7 +147,7 @@ fn port(scheme: &Scheme, authority: &Authority) -> Option<u16> {
 
 /// Whether nobody between here and there can read a header: https, or this very machine by a name
 /// that no resolver is asked for.
-fn keeps_secrets(uri: &Uri) -> bool {
+pub(crate) fn keeps_secrets(uri: &Uri) -> bool {
     if uri.scheme() == Some(&Scheme::HTTPS) {
         return true;
     }

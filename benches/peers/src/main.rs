@@ -20,7 +20,7 @@ use tower::BoxError;
 const USAGE: &str = "\
 usage: peers <command>
   cases                                      the names of the cases
-  versions                                   the versions of the peers, from Cargo.lock
+  versions                                   the versions of the peers that are pinned
   hot <case> [headers = 0] [iterations = 1000]
                                              only the loop, for callgrind
   instructions [case ...]                    instructions per request, by callgrind

@@ -4,7 +4,7 @@ use std::{
     future::{Ready, ready},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::Duration,
@@ -12,6 +12,7 @@ use std::{
 
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::Empty;
+use tokio::sync::Semaphore;
 use tower::{BoxError, Service, service_fn};
 
 use crate::{
@@ -57,30 +58,49 @@ fn token(request: &Request) -> Result<HeaderValue, BoxError> {
     Ok(value.clone())
 }
 
-/// How far apart the rejections come. Farther than a fetch takes, so that each one finds the token
-/// replaced, and far enough that a busy machine does not push two of them together.
-const APART: Duration = Duration::from_millis(10);
+/// Accepts the first token it sees for one request. All later requests with it are rejected, each
+/// when it is let through; requests with other tokens are answered at once.
+pub struct Late {
+    old: OnceLock<HeaderValue>,
+    arrived: AtomicUsize,
+    gate: Semaphore,
+}
 
-/// Accepts the first token it sees for one request. All later requests with it are rejected, late
-/// and one after the other; requests with other tokens are answered at once.
-pub fn late() -> impl Api {
-    let old = Arc::new(OnceLock::new());
-    let rejections = Arc::new(AtomicU32::new(0));
-    service_fn(move |request: Request| {
-        let (old, rejections) = (old.clone(), rejections.clone());
-        async move {
-            let token = token(&request)?;
-            let mut response = Response::new(Empty::new());
-            if old.get() == Some(&token) {
-                // The first one waits too: everybody has sent the old token by then.
-                let number = rejections.fetch_add(1, Relaxed) + 1;
-                tokio::time::sleep(5 * APART + APART * number).await;
-                *response.status_mut() = StatusCode::UNAUTHORIZED;
-                let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+impl Late {
+    pub fn new() -> Arc<Self> {
+        let gate = Semaphore::new(0);
+        Arc::new(Self { old: OnceLock::new(), arrived: AtomicUsize::new(0), gate })
+    }
+
+    pub fn service(self: &Arc<Self>) -> impl Api + use<> {
+        let late = Arc::clone(self);
+        service_fn(move |request: Request| {
+            let late = Arc::clone(&late);
+            async move {
+                let token = token(&request)?;
+                let mut response = Response::new(Empty::new());
+                if late.old.get() == Some(&token) {
+                    late.arrived.fetch_add(1, Relaxed);
+                    late.gate.acquire().await?.forget();
+                    *response.status_mut() = StatusCode::UNAUTHORIZED;
+                    let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
+                    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+                }
+                late.old.get_or_init(|| token);
+                Ok(response)
             }
-            old.get_or_init(|| token);
-            Ok(response)
+        })
+    }
+
+    /// Returns when that many requests have come with the old token.
+    pub async fn arrived(&self, requests: usize) {
+        while self.arrived.load(Relaxed) < requests {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-    })
+    }
+
+    /// Rejects one of them.
+    pub fn reject_one(&self) {
+        self.gate.add_permits(1);
+    }
 }

@@ -1,15 +1,17 @@
-//! 50 requests in flight with one token, which are then rejected one after the other.
+//! 50 requests in flight with one token, which are then rejected one after the other: the next one
+//! when the caller before has been served, so that each finds the token replaced.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
+use tokio::task::JoinSet;
 use tower::{BoxError, ServiceExt};
 
 use crate::{
     api::{Api, Drive, request},
     case,
     issuer::Issuer,
-    resource,
+    resource::Late,
 };
 
 /// They have no way to give a token up before it expires.
@@ -25,12 +27,9 @@ pub fn print(cases: &[&str]) -> Result<(), BoxError> {
             continue;
         }
         let issuer = Issuer::new(Duration::from_millis(1));
-        let served = super::runtime()?.block_on(case::with(
-            case,
-            &issuer,
-            resource::late(),
-            Rejections,
-        ))??;
+        let late = Late::new();
+        let (resource, drive) = (late.service(), Rejections(late));
+        let served = super::runtime()?.block_on(case::with(case, &issuer, resource, drive))??;
         println!("late401.{case}.requests {}", issuer.requests());
         println!("late401.{case}.renewals {}", issuer.requests() - 1);
         println!("late401.{case}.served {served}");
@@ -38,7 +37,9 @@ pub fn print(cases: &[&str]) -> Result<(), BoxError> {
     Ok(())
 }
 
-struct Rejections;
+const CALLERS: usize = 50;
+
+struct Rejections(Arc<Late>);
 
 impl Drive for Rejections {
     /// The number of callers that got through, at the latest with their second request.
@@ -46,10 +47,17 @@ impl Drive for Rejections {
 
     async fn drive(self, api: impl Api) -> Self::Output {
         api.clone().oneshot(request(0)).await?;
-        let callers: Vec<_> = (0..50).map(|_| tokio::spawn(twice(api.clone()))).collect();
+        let mut callers = JoinSet::new();
+        for _ in 0..CALLERS {
+            callers.spawn(twice(api.clone()));
+        }
+        self.0.arrived(CALLERS).await;
         let mut served = 0;
-        for caller in callers {
-            served += usize::from(caller.await??);
+        for _ in 0..CALLERS {
+            self.0.reject_one();
+            if let Some(caller) = callers.join_next().await {
+                served += usize::from(caller??);
+            }
         }
         Ok(served)
     }

@@ -15,7 +15,7 @@ pub fn empty_body(issuer: &Issuer, resource: impl Api) -> Result<impl Api, BoxEr
 
 /// Without sending anything again, like all the other cases.
 pub fn never(issuer: &Issuer, resource: impl Api) -> Result<impl Api, BoxError> {
-    Ok(layer(issuer)?.replay::<Never>(Default::default()).layer(resource))
+    Ok(layer(issuer)?.replay(Never).layer(resource))
 }
 
 fn layer(issuer: &Issuer) -> Result<OAuthLayer, BoxError> {

@@ -80,6 +80,7 @@ impl Origins {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn admit<B>(&self, request: &Request<B>) -> Admission {
         if request.headers().contains_key(AUTHORIZATION) || request.method() == Method::CONNECT {
             return Admission::Pass;
@@ -116,6 +117,7 @@ impl Origins {
 }
 
 impl Origin {
+    #[inline]
     fn is(&self, scheme: &Scheme, authority: &Authority) -> bool {
         if self.scheme != *scheme {
             return false;

@@ -75,6 +75,7 @@ impl TokenLease {
 impl Lease for TokenLease {
     type Renew = Renew;
 
+    #[inline]
     fn authorization(&self) -> HeaderValue {
         self.0.authorization.clone()
     }

@@ -173,7 +173,7 @@ where
 }
 
 /// Puts the token in.
-#[inline]
+#[inline(always)]
 pub(crate) fn authorize<B>(request: &mut Request<B>, lease: &impl Lease) -> Result<(), Error> {
     match request.headers_mut().try_insert(AUTHORIZATION, lease.authorization()) {
         Ok(_) => Ok(()),

@@ -82,24 +82,28 @@ impl Origins {
 
     #[inline]
     pub(crate) fn admit<B>(&self, request: &Request<B>) -> Admission {
-        if request.headers().contains_key(AUTHORIZATION) || request.method() == Method::CONNECT {
+        if request.method() == Method::CONNECT || request.headers().contains_key(AUTHORIZATION) {
             return Admission::Pass;
         }
-        let uri = request.uri();
         // Without an authority the connection decides where it goes, and it is taken to be made
         // for the first origin.
+        let uri = request.uri();
         let Some(authority) = uri.authority() else { return Admission::Serve };
-        if self.allowed.is_empty() {
-            return if keeps_secrets(uri) { Admission::Serve } else { Admission::Refuse };
-        }
-        if uri
-            .scheme()
-            .is_some_and(|scheme| self.allowed.iter().any(|origin| origin.is(scheme, authority)))
-        {
+        if self.allowed.iter().any(|origin| origin.is(uri, authority)) {
             return Admission::Serve;
         }
-        self.log(uri);
-        Admission::Pass
+        self.admit_elsewhere(uri)
+    }
+
+    fn admit_elsewhere(&self, uri: &Uri) -> Admission {
+        if !self.allowed.is_empty() {
+            self.log(uri);
+            Admission::Pass
+        } else if keeps_secrets(uri) {
+            Admission::Serve
+        } else {
+            Admission::Refuse
+        }
     }
 
     #[cold]
@@ -118,14 +122,17 @@ impl Origins {
 
 impl Origin {
     #[inline]
-    fn is(&self, scheme: &Scheme, authority: &Authority) -> bool {
-        if self.scheme != *scheme {
-            return false;
-        }
+    fn is(&self, uri: &Uri, authority: &Authority) -> bool {
+        let Some(scheme) = uri.scheme() else { return false };
         // Most requests spell it as it was configured.
-        self.authority.as_str() == authority.as_str()
-            || (self.authority.host().eq_ignore_ascii_case(authority.host())
-                && port(scheme, authority).is_some_and(|port| port == self.port))
+        self.scheme == *scheme
+            && (self.authority.as_str() == authority.as_str() || self.is_equal(scheme, authority))
+    }
+
+    #[cold]
+    fn is_equal(&self, scheme: &Scheme, authority: &Authority) -> bool {
+        self.authority.host().eq_ignore_ascii_case(authority.host())
+            && port(scheme, authority).is_some_and(|port| port == self.port)
     }
 }
 

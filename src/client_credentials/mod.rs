@@ -18,6 +18,7 @@ use tower::{ServiceExt, util::BoxCloneService};
 use tower_service::Service;
 
 use crate::{
+    cache::{Clock, SystemClock},
     error::{BoxError, Error},
     fetch::TokenRequest,
     token::Token,
@@ -230,15 +231,15 @@ impl fmt::Debug for ClientCredentials {
 }
 
 /// When a request was sent, by the clock that counts sleep and by the one that a test can pause.
-struct Sent(boot_time::Instant, tokio::time::Instant);
+struct Sent(Duration, tokio::time::Instant);
 
 impl Sent {
     fn now() -> Self {
-        Self(boot_time::Instant::now(), tokio::time::Instant::now())
+        Self(SystemClock.now(), tokio::time::Instant::now())
     }
 
     /// The longer of the two: a token taken for older than it is does no harm.
     fn ago(&self) -> Duration {
-        self.0.elapsed().max(self.1.elapsed())
+        SystemClock.now().saturating_sub(self.0).max(self.1.elapsed())
     }
 }

@@ -76,7 +76,7 @@ impl Origins {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit<B>(&self, request: &Request<B>) -> Admission {
         if request.method() == Method::CONNECT || request.headers().contains_key(AUTHORIZATION) {
             return Admission::Pass;

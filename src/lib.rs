@@ -16,6 +16,8 @@ mod runtime;
 mod service;
 mod source;
 mod token;
+#[cfg(feature = "client-credentials")]
+pub mod vendor;
 
 pub use cache::{
     Acquire, CacheStatus, Clock, Phase, RefreshPolicy, Renew, SystemClock, TokenCache,

@@ -225,6 +225,9 @@ async fn json_and_query() {
     assert_eq!(uri.query().unwrap(), query.replace('+', "%20"));
     assert_eq!(uri.path(), "/oauth2/token");
 
+    let moved = builder().url("https://h:1/t/?v=4").base_url("http://127.0.0.1:80/");
+    assert_eq!(sent(moved).await.1, "http://127.0.0.1:80/t/?v=4");
+
     let apikey = builder().grant_type("apikey").name(Parameter::GrantType, "g");
     assert_eq!(sent(apikey).await.3, "g=apikey");
 }
@@ -523,6 +526,10 @@ async fn how_errors_are_read() {
     let mut misnamed = answer(400, r#"{"error":"invalid_client"}"#);
     misnamed.headers_mut().insert("content-type", "text/html".parse().unwrap());
     assert_eq!(read(builder(), misnamed).await.unwrap_err().oauth_code(), Some("invalid_client"));
+    let mut misnamed = answer(400, r#"{"title":"Invalid credentials"}"#);
+    misnamed.headers_mut().insert("content-type", "text/html".parse().unwrap());
+    let error = read(builder(), misnamed).await.unwrap_err();
+    assert_eq!((error.kind(), error.description()), (Refused, Some("Invalid credentials")));
     let mut unnamed = answer(503, "Sorry");
     unnamed.headers_mut().insert("content-type", "Text/HTML; charset=utf-8".parse().unwrap());
     assert_eq!(read(builder(), unnamed).await.unwrap_err().description(), is_html);
@@ -765,6 +772,8 @@ fn bad_configuration_names_the_field() {
         assert!(error.to_string().contains(field), "{error}");
         shows_no_secret(&printed(&error));
     }
+    let error = url("https://user@idp.example.com/").build_with(http).unwrap_err();
+    assert!(error.to_string().contains("credentials do not belong into it"), "{error}");
     for good in [
         url("http://localhost/token"),
         url("http://LOCALHOST:8080/token"),

@@ -29,6 +29,8 @@ mod builder;
 mod check;
 #[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "config")]
+mod config;
 mod encode;
 mod exchange;
 mod members;

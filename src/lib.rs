@@ -15,6 +15,9 @@ mod replay;
 mod runtime;
 mod service;
 mod source;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
 mod token;
 #[cfg(feature = "client-credentials")]
 pub mod vendor;

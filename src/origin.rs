@@ -40,6 +40,7 @@ pub(crate) struct Origins {
 struct Origin {
     scheme: Scheme,
     authority: Authority,
+    port: u16,
 }
 
 impl Clone for Origins {
@@ -66,16 +67,16 @@ impl Origins {
         if authority.as_str().contains('@') {
             return Err(invalid("it must not have a user name"));
         }
-        if authority.host().is_empty() || authority.as_str().ends_with(':') {
-            return Err(invalid("its host or port is empty"));
+        if authority.host().is_empty() {
+            return Err(invalid("its host is empty"));
         }
-        if authority.port().is_some() && authority.port_u16().is_none() {
+        let Some(port) = port(&scheme, &authority) else {
             return Err(invalid("its port is no port number"));
-        }
+        };
         if parts.path_and_query.is_some_and(|path| path != "/") {
             return Err(invalid("it must not have a path"));
         }
-        self.allowed.push(Origin { scheme, authority });
+        self.allowed.push(Origin { scheme, authority, port });
         Ok(())
     }
 
@@ -122,7 +123,7 @@ impl Origin {
         // Most requests spell it as it was configured.
         self.authority.as_str() == authority.as_str()
             || (self.authority.host().eq_ignore_ascii_case(authority.host())
-                && port(scheme, &self.authority) == port(scheme, authority))
+                && port(scheme, authority).is_some_and(|port| port == self.port))
     }
 }
 
@@ -134,11 +135,13 @@ fn default_port(scheme: &Scheme) -> Option<u16> {
     }
 }
 
-/// The effective port; `None` for one that is no number, which equals no configured one.
+/// The effective port; `None` if it is no port number.
 fn port(scheme: &Scheme, authority: &Authority) -> Option<u16> {
-    match authority.port() {
-        Some(port) => port.as_str().parse().ok(),
-        None => default_port(scheme),
+    let text = authority.as_str();
+    let (_, text) = text.rsplit_once('@').unwrap_or(("", text));
+    match text.strip_prefix(authority.host())? {
+        "" => default_port(scheme),
+        port => port.strip_prefix(':')?.parse().ok(),
     }
 }
 

@@ -2,15 +2,10 @@
 
 use std::{
     fmt,
-    future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
     },
-    task::Poll,
-    thread,
     time::Duration,
 };
 
@@ -19,13 +14,15 @@ use tokio::{runtime::Handle, task::AbortHandle, time::Sleep};
 use crate::{
     cache::{
         clock::Clock,
+        fetching::fly,
         flight::{Crew, Flight, Seat},
+        lanes::Lanes,
         lease::{Record, TokenLease},
         policy::RefreshPolicy,
         slot::{Held, Look, Slot, Verdict},
     },
     error::{Error, ErrorKind},
-    fetch::{BoxFetch, TokenRequest},
+    fetch::{BoxFetch, Fetching, TokenRequest},
     runtime::timer,
     token::Token,
 };
@@ -47,7 +44,7 @@ pub(super) struct Core {
     state: Mutex<State>,
     /// Counts the changes of what is held; a record of an older generation is not to be used.
     generation: AtomicU64,
-    lanes: Box<[Lane]>,
+    lanes: Lanes,
 }
 
 pub(super) struct State {
@@ -60,14 +57,6 @@ pub(super) struct State {
 struct Flying {
     flight: Arc<Flight<Brought>>,
     abort: Option<AbortHandle>,
-}
-
-/// A copy of the token for the threads that share this lane, so that threads that do not share one
-/// never write to the same cache line. Empty until it is used, and whenever the token changes.
-#[derive(Default)]
-#[repr(align(128))]
-struct Lane {
-    record: Mutex<Option<Arc<Record>>>,
 }
 
 /// What `Core::acquire` comes to.
@@ -88,7 +77,6 @@ impl Core {
         clock: Arc<dyn Clock>,
         chance: Box<dyn Fn() -> f64 + Send + Sync>,
     ) -> Arc<Self> {
-        let lanes = (0..lane_count()).map(|_| Lane::default()).collect();
         let state = State { slot: Slot::new(Arc::clone(&clock)), flight: None, closed: false };
         Arc::new(Self {
             policy,
@@ -97,7 +85,7 @@ impl Core {
             fetcher: Mutex::new(fetcher),
             state: Mutex::new(state),
             generation: AtomicU64::new(0),
-            lanes,
+            lanes: Lanes::new(),
         })
     }
 
@@ -110,16 +98,11 @@ impl Core {
         if chance.is_nan() { 0.0 } else { chance.clamp(0.0, 1.0) }
     }
 
-    fn lane(&self) -> &Lane {
-        // The number of lanes is a power of two.
-        &self.lanes[thread_number() & (self.lanes.len() - 1)]
-    }
-
     /// A token that can be used now.
     #[inline]
     pub(super) fn peek(self: &Arc<Self>) -> Option<TokenLease> {
         let now = self.clock.now();
-        if let Some(record) = &*lock(&self.lane().record) {
+        if let Some(record) = &*self.lanes.mine() {
             if now < record.refresh_at() {
                 return Some(TokenLease(Arc::clone(record)));
             }
@@ -195,7 +178,7 @@ impl Core {
         if state.closed {
             return Ok(TokenLease(record()?));
         }
-        let mut lane = lock(&self.lane().record);
+        let mut lane = self.lanes.mine();
         if let Some(record) = &*lane {
             return Ok(TokenLease(Arc::clone(record)));
         }
@@ -205,9 +188,7 @@ impl Core {
     /// Called under the lock of the state, whenever what is held changes.
     fn empty_lanes(&self) {
         self.generation.fetch_add(1, Ordering::Release);
-        for lane in &self.lanes {
-            *lock(&lane.record) = None;
-        }
+        self.lanes.clear();
     }
 
     /// The last handle is gone: what is left are leases and waiting futures.
@@ -249,8 +230,17 @@ impl Core {
         }
     }
 
+    /// Calls the fetcher.
+    pub(super) fn fetch(&self, request: TokenRequest) -> Fetching {
+        lock(&self.fetcher).fetch(request)
+    }
+
     /// Puts what a fetch brought into the slot.
-    fn land(self: &Arc<Self>, result: Result<Token, Error>, called_at: Duration) -> Brought {
+    pub(super) fn land(
+        self: &Arc<Self>,
+        result: Result<Token, Error>,
+        called_at: Duration,
+    ) -> Brought {
         // Read before the lock is taken: both may be the user's code.
         let (now, chance) = (self.clock.now(), self.chance());
         let mut state = self.state();
@@ -264,10 +254,12 @@ impl Core {
         };
         state.flight = None;
         self.empty_lanes();
-        if let Err(error) = &held {
+        let brought = held.and_then(|held| self.lease(&state, &held));
+        drop(state);
+        if let Err(error) = &brought {
             tracing::warn!(%error, "no access token could be fetched");
         }
-        self.lease(&state, &held?)
+        brought
     }
 }
 
@@ -303,58 +295,4 @@ struct Departure {
     request: TokenRequest,
     runtime: Handle,
     deadline: Sleep,
-}
-
-/// One fetch, from the call to the last caller woken. It holds the cache weakly, so that it ends
-/// with the last handle.
-async fn fly(core: Weak<Core>, crew: Crew<Brought>, request: TokenRequest, deadline: Sleep) {
-    let Some((called_at, fetcher)) = core.upgrade().map(|core| (core.clock.now(), core)) else {
-        return;
-    };
-    let fetching = catch_unwind(AssertUnwindSafe(|| lock(&fetcher.fetcher).fetch(request)));
-    drop(fetcher);
-    let result = match fetching {
-        Ok(fetching) => within(deadline, fetching).await,
-        Err(_) => Err(Error::new(ErrorKind::Panicked)),
-    };
-    let Some(core) = core.upgrade() else { return };
-    crew.land(core.land(result, called_at));
-    drop(core);
-    crew.wake().await;
-}
-
-/// Runs `fetching` until the deadline. A panic in it is an error.
-async fn within(
-    deadline: Sleep,
-    mut fetching: Pin<Box<dyn Future<Output = Result<Token, Error>> + Send>>,
-) -> Result<Token, Error> {
-    let mut deadline = pin!(deadline);
-    std::future::poll_fn(|cx| {
-        let polled = catch_unwind(AssertUnwindSafe(|| fetching.as_mut().poll(cx)))
-            .unwrap_or_else(|_| Poll::Ready(Err(Error::new(ErrorKind::Panicked))));
-        if polled.is_pending() && deadline.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(Error::new(ErrorKind::Timeout)));
-        }
-        polled
-    })
-    .await
-}
-
-/// A number for this thread; threads that were started one after the other have neighbours.
-fn thread_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
-    }
-    // A thread that is ending has no number any more; any lane will do.
-    NUMBER.try_with(|number| *number).unwrap_or(0)
-}
-
-/// Twice as many lanes as there are processors, so that few threads that run at once share one.
-fn lane_count() -> usize {
-    static COUNT: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    *COUNT.get_or_init(|| {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        (2 * processors).next_power_of_two().clamp(2, 32)
-    })
 }

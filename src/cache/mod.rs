@@ -9,7 +9,9 @@
 mod acquire;
 mod clock;
 mod core;
+mod fetching;
 mod flight;
+mod lanes;
 mod lease;
 mod policy;
 mod slot;

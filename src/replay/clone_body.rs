@@ -8,7 +8,7 @@ use crate::replay::Replay;
 /// The first attempt is sent whole: a body that can be cloned is there from the start, so that
 /// nothing of it can look complete that is not.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[allow(clippy::exhaustive_structs)] // written as a value: `replay(Never)`
 pub struct CloneBody;
 
 impl<B: Clone + Send + 'static> Replay<B> for CloneBody {

@@ -9,7 +9,7 @@ use crate::replay::{Replay, head_of};
 /// its caller gets the answer as it came. [`CloneBody`](crate::CloneBody) and
 /// [`BufferBody`](crate::BufferBody) replay those.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[allow(clippy::exhaustive_structs)] // written as a value: `replay(Never)`
 pub struct EmptyBody;
 
 impl<B: Body + Default> Replay<B> for EmptyBody {

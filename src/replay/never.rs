@@ -7,7 +7,7 @@ use crate::replay::Replay;
 /// Replays nothing: a rejected token is renewed for the next request, and the answer goes to the
 /// caller. Takes any body and costs nothing.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[allow(clippy::exhaustive_structs)] // written as a value: `replay(Never)`
 pub struct Never;
 
 impl<B> Replay<B> for Never {

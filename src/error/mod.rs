@@ -1,8 +1,12 @@
 //! What can go wrong, in one type that everybody who waited can share.
 
+mod kind;
+
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
+
+pub use self::kind::ErrorKind;
 
 /// An error of any type: tower's own `BoxError`.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -32,37 +36,6 @@ struct Inner {
     hint: Option<Box<str>>,
     retry_after: Option<Duration>,
     source: Option<BoxError>,
-}
-
-/// The kinds of [`Error`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// A value of the configuration cannot be used; [`Error::field`] names it.
-    Config,
-    /// No token stayed usable for as long as the inner service took to become ready.
-    Expired,
-    /// The fetcher failed with an error that is not of this crate.
-    Fetch,
-    /// The request would take a token over plain HTTP to a host that is not this machine.
-    InsecureOrigin,
-    /// The token endpoint answered, but what it said is no token that can be used.
-    InvalidResponse,
-    /// There is no tokio runtime with timers here to fetch a token on.
-    NoRuntime,
-    /// The fetcher panicked.
-    Panicked,
-    /// A fetch asked the very cache that it is fetching for.
-    Recursive,
-    /// The authorization server refused: the same request will be refused again until somebody
-    /// changes something (RFC 6749 §5.2).
-    Refused,
-    /// The request cannot take one more header.
-    Request,
-    /// The fetch took longer than it may.
-    Timeout,
-    /// The token endpoint could not be reached, or said that it cannot answer now.
-    Unavailable,
 }
 
 impl Error {
@@ -175,20 +148,7 @@ impl Error {
 
     /// Whether the same request may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
-        match self.inner.kind {
-            ErrorKind::Expired
-            | ErrorKind::Fetch
-            | ErrorKind::InvalidResponse
-            | ErrorKind::Panicked
-            | ErrorKind::Timeout
-            | ErrorKind::Unavailable => true,
-            ErrorKind::Config
-            | ErrorKind::InsecureOrigin
-            | ErrorKind::NoRuntime
-            | ErrorKind::Recursive
-            | ErrorKind::Refused
-            | ErrorKind::Request => false,
-        }
+        self.inner.kind.is_transient()
     }
 
     /// The status that the token endpoint answered with, if it answered.
@@ -226,34 +186,6 @@ impl Error {
     /// What the token endpoint itself asked for, whatever the cache made of it.
     pub(crate) fn asked_to_wait(&self) -> Option<Duration> {
         self.inner.retry_after
-    }
-}
-
-impl ErrorKind {
-    fn message(self) -> &'static str {
-        match self {
-            Self::Config => "invalid configuration",
-            Self::Expired => {
-                "every token expired while the inner service was getting ready; \
-                 it is slower than the tokens live"
-            }
-            Self::Fetch => "fetching an access token failed",
-            Self::InsecureOrigin => {
-                "refused to send an access token over plain HTTP; \
-                 use https, or name the origin with `OAuthLayer::origin`"
-            }
-            Self::InvalidResponse => "the token endpoint's answer is no usable token",
-            Self::NoRuntime => {
-                "fetching an access token needs a tokio runtime with timers, \
-                 and there is none here"
-            }
-            Self::Panicked => "the token fetcher panicked",
-            Self::Recursive => "the token fetcher asked the cache that it is fetching for",
-            Self::Refused => "the authorization server refused to give a token",
-            Self::Request => "the request cannot take an Authorization header: it has too many",
-            Self::Timeout => "fetching an access token took too long",
-            Self::Unavailable => "the token endpoint is unavailable",
-        }
     }
 }
 

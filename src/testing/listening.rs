@@ -1,0 +1,133 @@
+//! The server on a socket.
+
+use std::{
+    future::Future,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::service::service_fn;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    select,
+    task::{JoinHandle, JoinSet},
+    time::{Sleep, sleep},
+};
+use tower_service::Service;
+
+use super::{AuthorizationServer, Body};
+
+/// What a connection is given to write what it has, and to find a file descriptor.
+const MOMENT: Duration = Duration::from_millis(10);
+
+/// An [`AuthorizationServer`] that listens on a loopback port. When it is dropped, the port and
+/// every connection are closed.
+#[derive(Debug)]
+#[must_use = "the server stops listening when this is dropped"]
+pub struct Listening {
+    addr: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+impl Listening {
+    pub(super) async fn start(server: AuthorizationServer) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let addr = listener.local_addr()?;
+        let accepting = tokio::spawn(accept(listener, server));
+        Ok(Self { addr, accepting })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The URI of a path, which starts with a slash; of the empty one it is the origin.
+    pub fn uri(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// Accepts until it is aborted; the connections are in its set, so they end with it.
+async fn accept(listener: TcpListener, server: AuthorizationServer) {
+    let mut connections = JoinSet::new();
+    loop {
+        select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(serve(stream, server.clone()));
+                }
+                // No file descriptor is left, most likely: wait until one is.
+                Err(_) => sleep(MOMENT).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, server: AuthorizationServer) {
+    // Otherwise small answers wait for the acknowledgement of the ones before.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| {
+        let answer = server.clone().call(request);
+        async {
+            let answer = answer.await.map_err(io::Error::other)?;
+            Ok::<_, io::Error>(answer.map(|body| Written { body, broken: None }))
+        }
+    });
+    // How a connection ends is its client's business: a dropped one is an error here.
+    let _ = auto::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+/// A body that breaks off a moment late: hyper does not write what it still holds of an answer
+/// once it has seen that it fails.
+struct Written {
+    body: Body,
+    broken: Option<(Pin<Box<Sleep>>, io::Error)>,
+}
+
+impl http_body::Body for Written {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if self.broken.is_none() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Err(error)) => self.broken = Some((Box::pin(sleep(MOMENT)), error)),
+                frame => return Poll::Ready(frame),
+            }
+        }
+        if let Some((moment, _)) = &mut self.broken {
+            ready!(moment.as_mut().poll(cx));
+        }
+        Poll::Ready(self.broken.take().map(|(_, error)| Err(error)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.broken.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

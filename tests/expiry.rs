@@ -1,0 +1,453 @@
+//! The life of a token, on a clock that the test moves.
+
+mod support;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use support::{Answer, Endpoint, Resource, TestClock, get, ms, ours, secs};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tower::{Layer, ServiceBuilder, ServiceExt};
+use tower_oauth::{
+    BoxError, Error, ErrorKind, OAuthLayer, Phase, Reason, RefreshPolicy, Token, TokenCache,
+    TokenCacheBuilder, fetch_fn,
+};
+
+/// When a token with these properties is due and until when it is used, in milliseconds after it
+/// came, if chance takes nothing off.
+async fn deadlines(token: Token, policy: RefreshPolicy) -> (u128, u128) {
+    let endpoint = Endpoint::new(Answer::Token(token)).delay(ms(0));
+    let cache = endpoint.cache_with(0.0).refresh(policy).build();
+    cache.warm_up().await.unwrap();
+    let status = cache.status();
+    (status.refresh_in.unwrap().as_millis(), status.usable_for.unwrap().as_millis())
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadlines_follow_the_lifetime() {
+    let year = 365 * 24 * 3600;
+    for (lifetime, refresh, usable) in [
+        // The margin: 10 %, at least 1 s, at most 30 s, never more than half.
+        (secs(3600), 2_856_000, 3_570_000),
+        (secs(300), 216_000, 270_000),
+        (secs(100), 72_000, 90_000),
+        (secs(10), 7_200, 9_000),
+        (secs(5), 3_200, 4_000),
+        (ms(2_000), 800, 1_000),
+        // Kept for a second whatever they say.
+        (ms(1_500), 800, 1_000),
+        (ms(1_000), 1_000, 1_000),
+        (ms(300), 1_000, 1_000),
+        (ms(0), 1_000, 1_000),
+        // Capped at a year.
+        (
+            secs(10 * year),
+            (u128::from(year) * 1_000 - 30_000) * 4 / 5,
+            u128::from(year) * 1_000 - 30_000,
+        ),
+        (
+            std::time::Duration::MAX,
+            (u128::from(year) * 1_000 - 30_000) * 4 / 5,
+            u128::from(year) * 1_000 - 30_000,
+        ),
+    ] {
+        let token = Token::bearer("abc").lifetime(lifetime);
+        assert_eq!(
+            deadlines(token, RefreshPolicy::default()).await,
+            (refresh, usable),
+            "{lifetime:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_deadlines() {
+    let hour = || Token::bearer("abc").lifetime(secs(3600));
+    let policy = RefreshPolicy::default;
+    for (what, token, policy, expected) in [
+        ("no lifetime: five minutes", Token::bearer("abc"), policy(), (216_000, 270_000)),
+        (
+            "its default",
+            Token::bearer("abc"),
+            policy().default_lifetime(secs(100)),
+            (72_000, 90_000),
+        ),
+        ("the token's own time", hour().renew_after(secs(1200)), policy(), (1_200_000, 3_570_000)),
+        ("which may be late", hour().renew_after(secs(3300)), policy(), (3_300_000, 3_570_000)),
+        ("but not too late", hour().renew_after(secs(7200)), policy(), (3_391_500, 3_570_000)),
+        ("nor at once", hour().renew_after(ms(0)), policy(), (1_000, 3_570_000)),
+        ("the policy's age", hour(), policy().max_age(secs(600)), (600_000, 3_570_000)),
+        (
+            "the earlier of both",
+            hour().renew_after(secs(300)),
+            policy().max_age(secs(600)),
+            (300_000, 3_570_000),
+        ),
+        ("but a second", hour(), policy().max_age(ms(0)), (1_000, 3_570_000)),
+        ("a token from a store", hour().age(secs(600)), policy(), (2_256_000, 2_970_000)),
+        ("a dead one from a store", hour().age(secs(4000)), policy(), (1_000, 1_000)),
+    ] {
+        assert_eq!(deadlines(token, policy).await, expected, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn age_counts_from_the_call_of_the_fetcher() {
+    let endpoint = Endpoint::with_lifetime(secs(100)).delay(secs(5));
+    let cache = endpoint.cache();
+    cache.warm_up().await.unwrap();
+    assert_eq!(cache.status().usable_for, Some(secs(85)));
+    assert_eq!(cache.status().expires_in, Some(secs(95)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn jitter_is_drawn_once_per_token_and_only_makes_it_earlier() {
+    let draws = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&draws);
+    let endpoint = Endpoint::with_lifetime(secs(100)).delay(ms(0));
+    let cache = TokenCache::builder(endpoint.fetcher())
+        .clock(TestClock::new())
+        .random(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+            1.0
+        })
+        .build();
+    for _ in 0..10 {
+        cache.token().await.unwrap();
+    }
+    assert_eq!(draws.load(Ordering::SeqCst), 1);
+    // 72 s, minus a tenth.
+    assert_eq!(cache.status().refresh_in, Some(ms(64_800)));
+    assert_eq!(cache.status().usable_for, Some(secs(90)));
+
+    for (jitter, chance, expected) in
+        [(0.0, 1.0, 72_000), (0.5, 0.5, 54_000), (0.1, f64::NAN, 72_000), (0.1, 7.0, 64_800)]
+    {
+        let endpoint = Endpoint::with_lifetime(secs(100)).delay(ms(0));
+        let policy = RefreshPolicy::default().jitter(jitter).unwrap();
+        let cache = endpoint.cache_with(chance).refresh(policy).build();
+        cache.warm_up().await.unwrap();
+        assert_eq!(cache.status().refresh_in, Some(ms(expected)), "{jitter} of {chance}");
+    }
+}
+
+#[test]
+fn a_policy_refuses_nonsense() {
+    let field = |error: Error| {
+        assert_eq!(error.kind(), ErrorKind::Config);
+        error.field().unwrap()
+    };
+    for jitter in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+        assert_eq!(field(RefreshPolicy::default().jitter(jitter).unwrap_err()), "jitter");
+    }
+    let error = RefreshPolicy::default().fetch_timeout(ms(0)).unwrap_err();
+    assert_eq!(field(error), "fetch_timeout");
+}
+
+#[tokio::test(start_paused = true)]
+async fn fresh_stale_and_expired() {
+    let endpoint = Endpoint::with_lifetime(secs(100)).delay(ms(50));
+    let cache = endpoint.cache();
+    let token = async || cache.token().await.unwrap().expose_secret().to_owned();
+    assert_eq!(cache.status().phase, Phase::Empty);
+    assert_eq!(token().await, "token-1");
+
+    // Fresh to the last moment: no fetch.
+    sleep(ms(71_949)).await;
+    assert_eq!(cache.status().phase, Phase::Fresh);
+    assert_eq!(token().await, "token-1");
+    assert_eq!(endpoint.count(), 1);
+
+    // Stale: the old one at once, and one fetch behind it.
+    sleep(ms(1)).await;
+    assert_eq!(cache.status().phase, Phase::Stale);
+    let start = Instant::now();
+    assert_eq!(token().await, "token-1");
+    assert_eq!(token().await, "token-1");
+    assert_eq!(start.elapsed(), ms(0));
+    assert!(cache.status().fetching);
+    sleep(ms(51)).await;
+    assert_eq!(token().await, "token-2");
+    assert_eq!(endpoint.reasons(), [Reason::Cold, Reason::Stale]);
+    assert_eq!(endpoint.last_request().previous.unwrap().expose_secret(), "token-1");
+
+    // Expired: it waits.
+    sleep(secs(95)).await;
+    assert_eq!(cache.status().phase, Phase::Expired);
+    let start = Instant::now();
+    assert_eq!(token().await, "token-3");
+    assert_eq!(start.elapsed(), ms(50));
+    assert_eq!(endpoint.reasons()[2], Reason::Expired);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_second_tokens_under_load_make_nobody_wait() {
+    let endpoint = Endpoint::with_lifetime(secs(2)).delay(ms(50));
+    let cache = endpoint.cache_with(0.5).build();
+    cache.warm_up().await.unwrap();
+    for _ in 0..6_000 {
+        let start = Instant::now();
+        cache.token().await.unwrap();
+        assert_eq!(start.elapsed(), ms(0));
+        sleep(ms(10)).await;
+    }
+    // One a second at most, and a bit.
+    assert!((60..90).contains(&endpoint.count()), "{}", endpoint.count());
+    assert_eq!(endpoint.most_running(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lifetime_of_zero_costs_one_fetch_a_second() {
+    let endpoint = Endpoint::with_lifetime(ms(0)).delay(ms(0));
+    let cache = endpoint.cache();
+    for _ in 0..10_000 {
+        cache.token().await.unwrap();
+        sleep(ms(1)).await;
+    }
+    assert!((9..=10).contains(&endpoint.count()), "{}", endpoint.count());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_died_while_the_machine_slept_is_not_sent() {
+    let clock = TestClock::new();
+    let endpoint = Endpoint::with_lifetime(secs(3600));
+    let cache = TokenCache::builder(endpoint.fetcher()).clock(clock.clone()).build();
+    let resource = Resource::default();
+    let service = OAuthLayer::with_source(cache).layer(resource.service());
+    let request = || get("https://api.example.com/");
+    service.clone().oneshot(request()).await.unwrap();
+    clock.suspend(secs(7200));
+    service.oneshot(request()).await.unwrap();
+    let sent: Vec<_> = resource.seen().into_iter().flatten().collect();
+    assert_eq!(sent, ["Bearer token-1", "Bearer token-2"]);
+}
+
+/// A limited client that takes a second per request, and tokens that can be used for a second.
+#[tokio::test(start_paused = true)]
+async fn no_expired_token_leaves_through_a_slow_limited_client() {
+    let born = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let births = Arc::clone(&born);
+    let fetcher = fetch_fn(move |_| {
+        let births = Arc::clone(&births);
+        async move {
+            sleep(ms(50)).await;
+            let mut births = births.lock().unwrap();
+            births.push(Instant::now());
+            let secret = format!("{}", births.len() - 1);
+            Ok::<_, BoxError>(Token::bearer(secret).lifetime(secs(2)))
+        }
+    });
+    let cache = TokenCache::builder(fetcher).clock(TestClock::new()).build();
+    let oldest = Arc::new(std::sync::Mutex::new(ms(0)));
+    let seen = Arc::clone(&oldest);
+    let slow = tower::service_fn(move |request: http::Request<support::Body>| {
+        let sent = support::authorization(request.headers()).unwrap();
+        let number: usize = sent.strip_prefix("Bearer ").unwrap().parse().unwrap();
+        let age = born.lock().unwrap()[number].elapsed();
+        let mut oldest = seen.lock().unwrap();
+        *oldest = (*oldest).max(age);
+        async {
+            sleep(secs(1)).await;
+            Ok::<_, BoxError>(support::status(http::StatusCode::OK))
+        }
+    });
+    let service = ServiceBuilder::new()
+        .layer(OAuthLayer::with_source(cache))
+        .concurrency_limit(1)
+        .service(slow);
+    let mut requests = JoinSet::new();
+    for _ in 0..10 {
+        requests.spawn(service.clone().oneshot(get("https://api.example.com/")));
+    }
+    let mut sent = 0;
+    for outcome in requests.join_all().await {
+        match outcome {
+            Ok(_) => sent += 1,
+            Err(error) => assert_eq!(ours(&error).kind(), ErrorKind::Expired),
+        }
+    }
+    assert!(sent >= 3, "{sent}");
+    assert!(*oldest.lock().unwrap() <= secs(1), "{oldest:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_secret_with_falling_lifetimes_is_one_token() {
+    // A gateway that hands out one token until it has run out, with what is left of its life.
+    let start = Instant::now();
+    let fetches = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&fetches);
+    let fetcher = fetch_fn(move |_| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let life = start.elapsed().as_secs();
+            let token = Token::bearer(format!("token-{}", life / 100));
+            Ok::<_, BoxError>(token.lifetime(secs(100 - life % 100)))
+        }
+    });
+    let cache = TokenCache::builder(fetcher).clock(TestClock::new()).random(|| 0.0).build();
+    for second in 0..1_000 {
+        let token = cache.token().await.unwrap_or_else(|error| panic!("at {second} s: {error}"));
+        assert!(token.expose_secret() == format!("token-{}", second / 100), "at {second} s");
+        sleep(secs(1)).await;
+    }
+    // From 72 s on it asks with growing pauses, and from 90 s on as what is left tells it.
+    let per_token = fetches.load(Ordering::SeqCst) / 10;
+    assert!((5..=25).contains(&per_token), "{per_token}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_usable_token_outlives_any_failure() {
+    let endpoint = Endpoint::with_lifetime(secs(100)).delay(ms(0));
+    let cache = endpoint.cache_with(1.0).build();
+    cache.warm_up().await.unwrap();
+    endpoint.set(Answer::Fail(ErrorKind::Unavailable));
+    let mut failed_at = None;
+    for tenth in 0..1_200 {
+        match cache.token().await {
+            Ok(token) => assert_eq!(token.expose_secret(), "token-1"),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unavailable);
+                failed_at = failed_at.or(Some(tenth));
+            }
+        }
+        sleep(ms(100)).await;
+    }
+    assert_eq!(failed_at, Some(900));
+    // At 64.8 s, and after pauses of 1, 2, 4, 8, 16 and 30 s.
+    assert_eq!(endpoint.count(), 1 + 6);
+    assert!(cache.status().last_error.is_some());
+
+    endpoint.set(Answer::New(secs(100)));
+    sleep(secs(30)).await;
+    assert_eq!(cache.token().await.unwrap().expose_secret(), "token-8");
+    assert!(cache.status().last_error.is_none());
+}
+
+/// The pauses after failures in a row, in seconds.
+async fn pauses(answer: Answer, chance: f64, fails: usize) -> Vec<f64> {
+    let endpoint = Endpoint::new(answer).delay(ms(0));
+    let cache = endpoint.cache_with(chance).build();
+    let mut pauses = Vec::new();
+    for _ in 0..fails {
+        let error = cache.token().await.unwrap_err();
+        let left = error.retry_after().unwrap();
+        pauses.push(left.as_secs_f64());
+        // Until then it fails at once with the same error, which counts down.
+        sleep(left - ms(1)).await;
+        assert_eq!(error.retry_after(), Some(ms(1)));
+        let again = cache.token().await.unwrap_err();
+        assert!(std::ptr::addr_eq(
+            std::error::Error::source(&again).unwrap(),
+            std::error::Error::source(&error).unwrap()
+        ));
+        assert!(again.to_string().contains("next attempt in 0.0 s"), "{again}");
+        sleep(ms(1)).await;
+    }
+    assert_eq!(endpoint.count(), fails);
+    pauses
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pause_after_a_failure_grows() {
+    let transient = Answer::Fail(ErrorKind::Unavailable);
+    let refused = Answer::Fail(ErrorKind::Refused);
+    assert_eq!(pauses(transient.clone(), 1.0, 7).await, [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]);
+    assert_eq!(pauses(transient, 0.0, 7).await, [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]);
+    assert_eq!(pauses(refused.clone(), 1.0, 7).await, [1.0, 4.0, 16.0, 64.0, 256.0, 300.0, 300.0]);
+    assert_eq!(pauses(refused, 0.0, 2).await, [0.5, 2.0]);
+    // A server may ask for more, up to five minutes, but not for less.
+    let asks = |time| {
+        let error = Error::new(ErrorKind::Unavailable).with_source("busy").with_retry_after(time);
+        Answer::Error(error)
+    };
+    assert_eq!(pauses(asks(secs(20)), 1.0, 2).await, [20.0, 20.0]);
+    assert_eq!(pauses(asks(secs(86_400)), 1.0, 2).await, [300.0, 300.0]);
+    assert_eq!(pauses(asks(ms(0)), 1.0, 2).await, [1.0, 2.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_success_ends_the_pauses() {
+    let endpoint = Endpoint::new(Answer::Fail(ErrorKind::Unavailable)).delay(ms(0));
+    let cache = endpoint.cache_with(1.0).build();
+    for pause in [1, 2, 4] {
+        cache.token().await.unwrap_err();
+        sleep(secs(pause)).await;
+    }
+    endpoint.set(Answer::New(ms(0)));
+    cache.token().await.unwrap();
+    endpoint.set(Answer::Fail(ErrorKind::Unavailable));
+    sleep(secs(1)).await;
+    assert_eq!(cache.token().await.unwrap_err().retry_after(), Some(secs(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_error_is_transient_and_ours_is_found_in_any_chain() {
+    #[derive(Debug)]
+    struct Wrapped(BoxError);
+    impl std::fmt::Display for Wrapped {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("wrapped")
+        }
+    }
+    impl std::error::Error for Wrapped {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&*self.0)
+        }
+    }
+    let fetch = |error: fn() -> BoxError| {
+        let cache = TokenCache::new(fetch_fn(move |_| async move { Err::<Token, _>(error()) }));
+        async move { cache.token().await.unwrap_err() }
+    };
+    let foreign = fetch(|| "no route".into()).await;
+    assert_eq!((foreign.kind(), foreign.is_transient()), (ErrorKind::Fetch, true));
+    let refused = fetch(|| Wrapped(Error::new(ErrorKind::Refused).into()).into()).await;
+    assert_eq!((refused.kind(), refused.is_transient()), (ErrorKind::Refused, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_no_header_can_carry_is_an_error_when_it_arrives() {
+    for secret in ["", "two words", "line\nbreak", "nul\0", "snow\u{2603}"] {
+        let cache = Endpoint::new(Answer::Token(Token::bearer(secret))).cache();
+        let error = cache.token().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{secret:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_alone_is_a_source_that_never_changes() {
+    let resource = Resource::default();
+    let token = Token::bearer("abc").lifetime(ms(1));
+    let service = OAuthLayer::with_source(token).layer(resource.service());
+    sleep(secs(10)).await;
+    service.clone().oneshot(get("https://api.example.com/")).await.unwrap();
+    assert_eq!(resource.seen(), [Some("Bearer abc".to_owned())]);
+    let broken = OAuthLayer::with_source(Token::bearer("a b")).layer(resource.service());
+    let error = broken.oneshot(get("https://api.example.com/")).await.unwrap_err();
+    assert_eq!(ours(&error).kind(), ErrorKind::InvalidResponse);
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_layer_goes_on_a_fetcher() {
+    let endpoint = Endpoint::with_lifetime(secs(3600));
+    let fetcher = ServiceBuilder::new()
+        .buffer(8)
+        .load_shed()
+        .concurrency_limit(1)
+        .rate_limit(1, secs(1))
+        .timeout(secs(1))
+        .service(endpoint.fetcher());
+    let cache: TokenCacheBuilder = TokenCache::builder(fetcher);
+    assert_eq!(cache.build().token().await.unwrap().expose_secret(), "token-1");
+
+    endpoint.set(Answer::Never);
+    let slow = ServiceBuilder::new().timeout(secs(1)).service(endpoint.fetcher());
+    let start = Instant::now();
+    let error = TokenCache::new(slow).token().await.unwrap_err();
+    assert_eq!(start.elapsed(), secs(1));
+    assert!(std::error::Error::source(&error).unwrap().is::<tower::timeout::error::Elapsed>());
+}

@@ -1,0 +1,206 @@
+//! Where a token may go.
+
+mod support;
+
+use http::{Method, Request, StatusCode, header::LOCATION};
+use support::{Body, Resource, get, ours};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
+use tower_oauth::{BoxError, Error, ErrorKind, Never, OAuthLayer, Token};
+
+fn layer() -> OAuthLayer<Token> {
+    OAuthLayer::with_source(Token::bearer("abc"))
+}
+
+/// Whether the request got the token; or the error that it got instead of being sent.
+async fn sent(layer: OAuthLayer<Token>, request: Request<Body>) -> Result<bool, ErrorKind> {
+    let resource = Resource::default();
+    let service = layer.layer(resource.service());
+    match service.oneshot(request).await {
+        Ok(_) => Ok(resource.seen()[0].is_some()),
+        Err(error) => {
+            assert!(resource.seen().is_empty(), "sent, and failed");
+            Err(ours(&error).kind())
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_an_origin_it_goes_where_nobody_listens() {
+    for uri in [
+        "https://api.example.com/",
+        "https://api.example.com:8443/path?query",
+        "https://192.0.2.1/",
+        "http://localhost/",
+        "http://LOCALHOST:8080/",
+        "http://127.0.0.1/",
+        "http://127.255.255.254:80/",
+        "http://[::1]/",
+        "http://[::1]:8080/",
+        // The host is what comes after the at sign.
+        "http://user@localhost/",
+    ] {
+        assert_eq!(sent(layer(), get(uri)).await, Ok(true), "{uri}");
+    }
+    for uri in [
+        "http://api.example.com/",
+        "http://localhost.evil.example/",
+        "http://localhost@evil.example/",
+        "http://127.0.0.1@evil.example/",
+        "http://localhost:80@evil.example/",
+        "http://evil.example#@localhost/",
+        "http://localhost./",
+        "http://127.0.0.1.evil.example/",
+        "http://127.1/",
+        "http://128.0.0.1/",
+        "http://2130706433/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[::2]/",
+        "ftp://localhost/",
+        "ws://localhost/",
+    ] {
+        assert_eq!(sent(layer(), get(uri)).await, Err(ErrorKind::InsecureOrigin), "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn with_origins_it_goes_there_and_nowhere_else() {
+    let layer = || {
+        layer()
+            .origin("https://api.example.com")
+            .and_then(|layer| layer.origin("http://mesh.internal:8080"))
+            .and_then(|layer| layer.origin("https://[2001:db8::1]:443/"))
+            .unwrap()
+    };
+    for uri in [
+        "https://api.example.com/",
+        "https://api.example.com:443/path",
+        "https://API.example.COM/",
+        "HTTPS://api.example.com/",
+        "https://user:password@api.example.com/",
+        "http://mesh.internal:8080/",
+        "https://[2001:db8::1]/",
+    ] {
+        assert_eq!(sent(layer(), get(uri)).await, Ok(true), "{uri}");
+    }
+    for uri in [
+        "https://api.example.com:8443/",
+        "http://api.example.com/",
+        "http://api.example.com:443/",
+        "https://mesh.internal:8080/",
+        "http://mesh.internal/",
+        "https://evil.example/",
+        "https://api.example.com@evil.example/",
+        "https://api.example.com.evil.example/",
+        "https://api.example.com./",
+        "https://api.example.com:0443x/",
+        "https://api.example.com:/",
+        "http://localhost/",
+        "ftp://api.example.com/",
+    ] {
+        assert_eq!(sent(layer(), get(uri)).await, Ok(false), "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn a_uri_without_a_host_goes_to_the_first_origin() {
+    assert_eq!(sent(layer(), get("/path")).await, Ok(true));
+    let named = layer().origin("https://api.example.com").unwrap();
+    assert_eq!(sent(named, get("/path")).await, Ok(true));
+}
+
+#[tokio::test]
+async fn connect_is_left_alone() {
+    for uri in ["api.example.com:443", "https://api.example.com/", "http://api.example.com/"] {
+        let mut request = get(uri);
+        *request.method_mut() = Method::CONNECT;
+        assert_eq!(sent(layer(), request).await, Ok(false), "{uri}");
+    }
+    // A URI that names a host and no scheme says nothing about the way there.
+    let request = get("api.example.com:443");
+    assert_eq!(sent(layer(), request).await, Err(ErrorKind::InsecureOrigin));
+}
+
+#[tokio::test]
+async fn a_request_to_another_origin_never_waits_for_a_token() {
+    let fetcher =
+        tower_oauth::fetch_fn(|_| async { Err::<Token, BoxError>("nobody may ask".into()) });
+    let resource = Resource::default();
+    let service = OAuthLayer::new(fetcher)
+        .origin("https://api.example.com")
+        .unwrap()
+        .layer(resource.service());
+    service.oneshot(get("https://cdn.example.com/")).await.unwrap();
+    assert_eq!(resource.seen(), [None]);
+}
+
+/// A redirect that is followed above the layer comes through it again.
+#[tokio::test]
+async fn a_redirect_to_another_host_carries_no_token() {
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = std::sync::Arc::clone(&seen);
+    let inner = tower::service_fn(move |request: Request<Body>| {
+        let token = support::authorization(request.headers());
+        log.lock().unwrap().push((request.uri().to_string(), token));
+        let mut response = support::status(StatusCode::OK);
+        if request.uri().path() == "/redirect" {
+            *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+            let elsewhere = "https://evil.example/".parse().unwrap();
+            response.headers_mut().insert(LOCATION, elsewhere);
+        }
+        async { Ok::<_, BoxError>(response) }
+    });
+    let mut service = ServiceBuilder::new()
+        .layer(tower_http::follow_redirect::FollowRedirectLayer::new())
+        .layer(layer().origin("https://api.example.com").unwrap())
+        .service(inner);
+    let request = get("https://api.example.com/redirect");
+    service.ready().await.unwrap().call(request).await.unwrap();
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [
+            ("https://api.example.com/redirect".to_owned(), Some("Bearer abc".to_owned())),
+            ("https://evil.example/".to_owned(), None),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn another_origin_is_logged_once_without_secrets() {
+    let log = support::capture_log(async {
+        let service =
+            layer().origin("https://api.example.com").unwrap().layer(Resource::default().service());
+        for _ in 0..3 {
+            let service = service.clone();
+            service.oneshot(get("https://me:hunter2@cdn.example.com/a?key=k")).await.unwrap();
+        }
+    })
+    .await;
+    assert_eq!(log.matches("WARN").count(), 1, "{log}");
+    assert!(log.contains("https://cdn.example.com"), "{log}");
+    assert!(!log.contains("hunter2") && !log.contains("key"), "{log}");
+}
+
+#[test]
+fn what_is_no_origin_is_an_error_that_says_so() {
+    for origin in [
+        "",
+        "api.example.com",
+        "//api.example.com",
+        "/path",
+        "https://",
+        "https://api.example.com/path",
+        "https://api.example.com?query",
+        "https://api.example.com/?query",
+        "https://api.example.com#fragment",
+        "https://user@api.example.com",
+        "https://api.example.com:",
+        "https://api.example.com:port",
+        "https://api.example.com:99999",
+        "ftp://api.example.com",
+        "https://api example.com",
+    ] {
+        let error: Error = layer().replay(Never).origin(origin).expect_err(origin);
+        assert_eq!(error.kind(), ErrorKind::Config, "{origin}");
+        assert_eq!(error.field(), Some("origin"), "{origin}");
+    }
+}

@@ -17,10 +17,16 @@ mod odd;
 #[path = "fetch_token/show.rs"]
 mod show;
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use clap::Parser;
 use serde::Deserialize;
+use tower::ServiceExt;
 use tower_oauth::{ClientCredentialsBuilder, Error, ErrorKind, RefreshPolicy, Token, TokenCache};
 
 use http_client::{Recorder, Trust};
@@ -78,11 +84,9 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let recorder = Recorder::new(&trust, arguments.dry_run)?;
 
     let mut result = fetch(&endpoint, &recorder, &file.to_string()).await?;
-    let secret_is_missing = |error: &Error| error.kind() == ErrorKind::Fetch;
-    if let Err((error, _)) = &result
-        && arguments.dry_run
-        && secret_is_missing(error)
-    {
+    let secret_is_missing = |error: &&Error| error.kind() == ErrorKind::Fetch;
+    let missing = result.as_ref().err().filter(|_| arguments.dry_run).filter(secret_is_missing);
+    if let Some(error) = missing {
         println!("{error}.\nThe request is shown with a stand-in for the secret.\n");
         let fetcher = endpoint.fetcher.clone().client_secret("stand-in");
         let endpoint = Endpoint { fetcher, refresh: endpoint.refresh };
@@ -105,7 +109,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, String> {
             println!("Token\n{}", show::token(token, tokens, &record, &places));
             ExitCode::SUCCESS
         }
-        Err((error, _)) => {
+        Err(error) => {
             println!("No token\n{}", advice::on(error, arguments.ca.is_some()));
             ExitCode::FAILURE
         }
@@ -119,15 +123,22 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     Ok(code)
 }
 
-type Fetched = Result<(Token, TokenCache), (Error, TokenCache)>;
+type Fetched = Result<(Token, TokenCache), Error>;
 
 /// One fetch as a program would make it: through a cache, under the policy.
 async fn fetch(endpoint: &Endpoint, recorder: &Recorder, file: &str) -> Result<Fetched, String> {
+    // The error before the cache adds when it would try again, which this program does not.
+    let first_hand = Arc::new(Mutex::new(None));
+    let keep = Arc::clone(&first_hand);
     let fetcher = endpoint
         .fetcher
         .clone()
         .build_with(recorder.clone())
-        .map_err(|error| format!("{file}: {error}"))?;
+        .map_err(|error| format!("{file}: {error}"))?
+        .map_err(move |error| {
+            *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+            error
+        });
     let tokens = TokenCache::builder(fetcher)
         .refresh(endpoint.refresh.clone())
         // The latest time that there is for the renewal, which is told.
@@ -135,7 +146,10 @@ async fn fetch(endpoint: &Endpoint, recorder: &Recorder, file: &str) -> Result<F
         .build();
     Ok(match tokens.token().await {
         Ok(token) => Ok((token, tokens)),
-        Err(error) => Err((error, tokens)),
+        Err(error) => {
+            let first_hand = first_hand.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Err(first_hand.unwrap_or(error))
+        }
     })
 }
 

@@ -15,7 +15,11 @@ pub(crate) fn on(error: &Error, own_certificate: bool) -> String {
     }
     let said = error.description().unwrap_or_default().to_lowercase();
     let says = |what: &str| causes.contains(what) || said.contains(what);
+    let status = error.status().map(|status| status.as_u16());
     let advice: &[&str] = match error.kind() {
+        ErrorKind::Refused if matches!(status, Some(404 | 405 | 410)) => {
+            &["Check that `url` is the token endpoint itself, down to the slash at its end."]
+        }
         ErrorKind::Refused => match error.oauth_code() {
             Some("invalid_client" | "unauthorized_client") | None => &[
                 "Compare id and secret with what the API's console shows, blanks at the end included.",
@@ -47,7 +51,7 @@ pub(crate) fn on(error: &Error, own_certificate: bool) -> String {
         ErrorKind::Unavailable if says("refused") => {
             &["Nobody listens there: check the host and the port in `url`."]
         }
-        ErrorKind::Unavailable if error.status().is_none() => {
+        ErrorKind::Unavailable if status.is_none() => {
             &["Check the network, the proxy and the firewall between here and the host in `url`."]
         }
         ErrorKind::Unavailable => &["The server has a problem of its own, or asks for patience."],

@@ -19,6 +19,7 @@ mod show;
 
 use std::{
     fs,
+    io::{self, Write},
     path::PathBuf,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
@@ -62,16 +63,20 @@ struct Endpoint {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments).await {
+    let mut out = String::new();
+    let code = match run(&arguments, &mut out).await {
         Ok(code) => code,
         Err(why) => {
             eprintln!("{why}");
             ExitCode::from(2)
         }
-    }
+    };
+    // A reader that has seen enough, such as `head`, is no error.
+    let _ = io::stdout().write_all(out.as_bytes());
+    code
 }
 
-async fn run(arguments: &Arguments) -> Result<ExitCode, String> {
+async fn run(arguments: &Arguments, out: &mut String) -> Result<ExitCode, String> {
     let file = arguments.config.display();
     let text = fs::read_to_string(&arguments.config)
         .map_err(|error| format!("{file} cannot be read: {error}"))?;
@@ -87,7 +92,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let secret_is_missing = |error: &&Error| error.kind() == ErrorKind::Fetch;
     let missing = result.as_ref().err().filter(|_| arguments.dry_run).filter(secret_is_missing);
     if let Some(error) = missing {
-        println!("{error}.\nThe request is shown with a stand-in for the secret.\n");
+        *out += &format!("{error}.\nThe request is shown with a stand-in for the secret.\n\n");
         let fetcher = endpoint.fetcher.clone().client_secret("stand-in");
         let endpoint = Endpoint { fetcher, refresh: endpoint.refresh };
         result = fetch(&endpoint, &recorder, &file.to_string()).await?;
@@ -95,29 +100,29 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, String> {
 
     let record = recorder.take();
     if let Some(request) = &record.request {
-        println!("Request\n{}", show::request(request));
+        *out += &format!("Request\n{}\n", show::request(request));
     }
     if arguments.dry_run && record.request.is_some() {
-        println!("Nothing was sent.");
+        out.push_str("Nothing was sent.\n");
         return Ok(ExitCode::from(3));
     }
     if let Some(answer) = &record.answer {
-        println!("Answer\n{}", show::answer(answer, &places));
+        *out += &format!("Answer\n{}\n", show::answer(answer, &places));
     }
     let code = match &result {
         Ok((token, tokens)) => {
-            println!("Token\n{}", show::token(token, tokens, &record, &places));
+            *out += &format!("Token\n{}\n", show::token(token, tokens, &record, &places));
             ExitCode::SUCCESS
         }
         Err(error) => {
-            println!("No token\n{}", advice::on(error, arguments.ca.is_some()));
+            *out += &format!("No token\n{}\n", advice::on(error, arguments.ca.is_some()));
             ExitCode::FAILURE
         }
     };
     if let Some(answer) = &record.answer {
         let odd = odd::findings(answer, &places, record.scope().as_deref());
         if !odd.is_empty() {
-            println!("What is odd about the answer\n{}", show::list(&odd));
+            *out += &format!("What is odd about the answer\n{}\n", show::list(&odd));
         }
     }
     Ok(code)

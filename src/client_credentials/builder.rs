@@ -24,7 +24,7 @@ use super::{
            [`RefreshPolicy`](crate::RefreshPolicy). Of a parser's errors print the message, not \
            the line that it complains about: that may be the one with the secret. \
            For example as TOML, where `fetcher` is a builder and `refresh` a policy:\n\n```toml\n",
-    doc = include_str!("../../examples/endpoints/reference.toml"),
+    doc = include_str!("reference.toml"),
     doc = "```"
 )]
 #[derive(Clone)]

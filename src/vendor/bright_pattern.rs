@@ -37,7 +37,7 @@ use crate::client_credentials::{
 /// As a configuration file:
 ///
 /// ```toml
-#[doc = include_str!("../../examples/endpoints/bright_pattern.toml")]
+#[doc = include_str!("bright_pattern.toml")]
 /// ```
 pub fn bright_pattern(
     host: impl AsRef<str>,
@@ -47,7 +47,10 @@ pub fn bright_pattern(
     let base = base_url(host.as_ref());
     let tenant = base.split_once("://").map_or(&*base, |(_, host)| host);
     // A tenant is known by its name, whatever port it is reached at.
-    let tenant = tenant.rsplit_once(':').map_or(tenant, |(host, _port)| host);
+    let tenant = tenant
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+        .map_or(tenant, |(host, _port)| host);
     ClientCredentials::builder(format!("{base}/configapi/v2/oauth/token"))
         .client_id(login)
         .client_secret(api_secret)

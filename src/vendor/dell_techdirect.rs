@@ -52,7 +52,7 @@ const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 /// As a configuration file:
 ///
 /// ```toml
-#[doc = include_str!("../../examples/endpoints/dell_techdirect.toml")]
+#[doc = include_str!("dell_techdirect.toml")]
 /// ```
 pub fn dell_techdirect(
     client_id: impl Into<String>,

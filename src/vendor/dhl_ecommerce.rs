@@ -45,7 +45,7 @@ const SANDBOX: &str = "https://api-sandbox.dhlecs.com";
 /// As a configuration file:
 ///
 /// ```toml
-#[doc = include_str!("../../examples/endpoints/dhl_ecommerce.toml")]
+#[doc = include_str!("dhl_ecommerce.toml")]
 /// ```
 pub fn dhl_ecommerce(
     host: impl AsRef<str>,

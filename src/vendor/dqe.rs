@@ -45,7 +45,7 @@ use crate::client_credentials::{
 /// As a configuration file:
 ///
 /// ```toml
-#[doc = include_str!("../../examples/endpoints/dqe.toml")]
+#[doc = include_str!("dqe.toml")]
 /// ```
 pub fn dqe(
     server: impl AsRef<str>,

@@ -66,7 +66,7 @@ use crate::client_credentials::{
 /// As a configuration file:
 ///
 /// ```toml
-#[doc = include_str!("../../examples/endpoints/manageengine_ddi_central.toml")]
+#[doc = include_str!("manageengine_ddi_central.toml")]
 /// ```
 pub fn manageengine_ddi_central(
     host_and_port: impl AsRef<str>,

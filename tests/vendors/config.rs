@@ -35,6 +35,28 @@ macro_rules! endpoint {
     };
 }
 
+/// A package ends where another one begins: what is under `examples/` is not published, so the
+/// documentation has copies.
+#[test]
+fn the_documentation_shows_the_examples() {
+    macro_rules! same {
+        ($($folder:literal $name:literal),*) => {$(
+            assert_eq!(
+                include_str!(concat!("../../src/", $folder, "/", $name, ".toml")),
+                endpoint!($name),
+            );
+        )*};
+    }
+    same!(
+        "vendor" "bright_pattern",
+        "vendor" "dell_techdirect",
+        "vendor" "dhl_ecommerce",
+        "vendor" "dqe",
+        "vendor" "manageengine_ddi_central",
+        "client_credentials" "reference"
+    );
+}
+
 fn fetcher(toml: &str) -> ClientCredentialsBuilder {
     toml::from_str::<Endpoint>(toml).unwrap().fetcher
 }

@@ -511,7 +511,8 @@ async fn how_errors_are_read() {
         (502, html, Unavailable, None, is_html),
         (503, "", Unavailable, None, None),
         (599, "", Unavailable, None, None),
-        (403, html, InvalidResponse, None, is_html),
+        (403, html, Refused, None, is_html),
+        (407, html, InvalidResponse, None, is_html),
     ] {
         let error = read(builder(), answer(status, body)).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{status} {body}");
@@ -546,6 +547,11 @@ async fn an_answer_that_echoes_the_secret() {
         basic("id", SECRET),
         basic("id", &encoded),
     ];
+    // What else may be a key, but no word that is short.
+    let keys = builder().param("apikey", "k3y+k3y+").param("n", "is").header("X-Key", "header-key");
+    let body = r#"{"error_description":"k3y+k3y+, k3y%2Bk3y%2B and header-key is wrong"}"#;
+    let error = read(keys, answer(400, body)).await.unwrap_err();
+    assert_eq!(error.description(), Some("[secret], [secret] and [secret] is wrong"));
     for echo in echoes {
         let description = format!("\u{1b}[31mbad <{echo}>{}", "!".repeat(1000));
         let refusal = serde_json::json!({"error": "no", "error_description": description});

@@ -217,7 +217,8 @@ impl Service<TokenRequest> for ClientCredentials {
             poll_fn(|cx| exchanges.poll_ready(cx)).await.map_err(failed)?;
             let sent = Sent::now();
             let answer = exchanges.call(exchange).await.map_err(failed)?;
-            let scrub = scrub::Scrub::new(grant.id(), secret.expose_secret());
+            let scrub =
+                scrub::Scrub::new(grant.id(), secret.expose_secret(), grant.other_secrets());
             Ok(grant.reader.token(&answer, &scrub)?.age(sent.ago()))
         })
     }

@@ -139,6 +139,8 @@ mod source;
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 mod token;
+#[cfg(feature = "client-credentials")]
+pub mod vendor;
 
 pub use cache::{
     Acquire, CacheStatus, Clock, Phase, RefreshPolicy, Renew, SystemClock, TokenCache,

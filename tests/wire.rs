@@ -225,6 +225,9 @@ async fn json_and_query() {
     assert_eq!(uri.query().unwrap(), query.replace('+', "%20"));
     assert_eq!(uri.path(), "/oauth2/token");
 
+    let moved = builder().url("https://h:1/t/?v=4").base_url("http://127.0.0.1:80/");
+    assert_eq!(sent(moved).await.1, "http://127.0.0.1:80/t/?v=4");
+
     let apikey = builder().grant_type("apikey").name(Parameter::GrantType, "g");
     assert_eq!(sent(apikey).await.3, "g=apikey");
 }
@@ -508,7 +511,8 @@ async fn how_errors_are_read() {
         (502, html, Unavailable, None, is_html),
         (503, "", Unavailable, None, None),
         (599, "", Unavailable, None, None),
-        (403, html, InvalidResponse, None, is_html),
+        (403, html, Refused, None, is_html),
+        (407, html, InvalidResponse, None, is_html),
     ] {
         let error = read(builder(), answer(status, body)).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{status} {body}");
@@ -523,6 +527,10 @@ async fn how_errors_are_read() {
     let mut misnamed = answer(400, r#"{"error":"invalid_client"}"#);
     misnamed.headers_mut().insert("content-type", "text/html".parse().unwrap());
     assert_eq!(read(builder(), misnamed).await.unwrap_err().oauth_code(), Some("invalid_client"));
+    let mut misnamed = answer(400, r#"{"title":"Invalid credentials"}"#);
+    misnamed.headers_mut().insert("content-type", "text/html".parse().unwrap());
+    let error = read(builder(), misnamed).await.unwrap_err();
+    assert_eq!((error.kind(), error.description()), (Refused, Some("Invalid credentials")));
     let mut unnamed = answer(503, "Sorry");
     unnamed.headers_mut().insert("content-type", "Text/HTML; charset=utf-8".parse().unwrap());
     assert_eq!(read(builder(), unnamed).await.unwrap_err().description(), is_html);
@@ -539,6 +547,11 @@ async fn an_answer_that_echoes_the_secret() {
         basic("id", SECRET),
         basic("id", &encoded),
     ];
+    // What else may be a key, but no word that is short.
+    let keys = builder().param("apikey", "k3y+k3y+").param("n", "is").header("X-Key", "header-key");
+    let body = r#"{"error_description":"k3y+k3y+, k3y%2Bk3y%2B and header-key is wrong"}"#;
+    let error = read(keys, answer(400, body)).await.unwrap_err();
+    assert_eq!(error.description(), Some("[secret], [secret] and [secret] is wrong"));
     for echo in echoes {
         let description = format!("\u{1b}[31mbad <{echo}>{}", "!".repeat(1000));
         let refusal = serde_json::json!({"error": "no", "error_description": description});
@@ -765,6 +778,8 @@ fn bad_configuration_names_the_field() {
         assert!(error.to_string().contains(field), "{error}");
         shows_no_secret(&printed(&error));
     }
+    let error = url("https://user@idp.example.com/").build_with(http).unwrap_err();
+    assert!(error.to_string().contains("credentials do not belong into it"), "{error}");
     for good in [
         url("http://localhost/token"),
         url("http://LOCALHOST:8080/token"),

@@ -11,7 +11,11 @@ use crate::error::Error;
 /// How the client's id and secret are sent. A request carries them once, in one way
 /// (RFC 6749 §2.3).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "config", derive(serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "config",
+    derive(serde::Deserialize),
+    serde(rename_all = "snake_case", deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub enum ClientAuth {
     /// `Authorization: Basic`, id and secret form-encoded first, as RFC 6749 §2.3.1 wants it. The

@@ -17,6 +17,16 @@ use super::{
 /// Says how a token endpoint wants to be asked; see [`ClientCredentials`](crate::ClientCredentials).
 ///
 /// Nothing is checked until it is built. `Debug` shows no value that may be secret.
+#[cfg_attr(
+    feature = "config",
+    doc = "\n# From a configuration file\n\n\
+           With the feature `config` the builder implements `serde::Deserialize`, and so does \
+           [`RefreshPolicy`](crate::RefreshPolicy). Of a parser's errors print the message, not \
+           the line that it complains about: that may be the one with the secret. \
+           For example as TOML, where `fetcher` is a builder and `refresh` a policy:\n\n```toml\n",
+    doc = include_str!("reference.toml"),
+    doc = "```"
+)]
 #[derive(Clone)]
 #[must_use]
 pub struct ClientCredentialsBuilder {
@@ -62,6 +72,15 @@ impl ClientCredentialsBuilder {
     /// server, a host of one's own.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = url.into();
+        self
+    }
+
+    /// Scheme, host and port of the token endpoint; its path and query stay as they are:
+    /// `http://127.0.0.1:8080`.
+    pub fn base_url(mut self, base: impl AsRef<str>) -> Self {
+        let host = self.url.find("://").map_or(0, |colon| colon + "://".len());
+        let path = self.url[host..].find(['/', '?']).map_or("", |path| &self.url[host + path..]);
+        self.url = format!("{}{path}", base.as_ref().trim_end_matches('/'));
         self
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Grant {
     names: Names,
     id: SecretString,
     secret: Option<ClientSecret>,
+    /// The values of further parameters and headers, any of which may be a key.
+    others: Vec<SecretString>,
     pub(super) reader: Reader,
 }
 
@@ -40,6 +42,10 @@ impl Grant {
 
     pub(super) fn id(&self) -> &str {
         self.id.expose_secret()
+    }
+
+    pub(super) fn other_secrets(&self) -> impl Iterator<Item = &str> {
+        self.others.iter().map(|other| other.expose_secret())
     }
 
     pub(super) fn uri(&self) -> &Uri {
@@ -115,8 +121,17 @@ impl Grant {
             template.params.push(name, value.expose_secret());
         }
 
-        let grant =
-            Self { template, auth: builder.auth, names, id, secret, reader: builder.reader };
+        let others = builder.params.into_iter().chain(builder.headers);
+        let others = others.map(|(_, value)| value).collect();
+        let grant = Self {
+            template,
+            auth: builder.auth,
+            names,
+            id,
+            secret,
+            others,
+            reader: builder.reader,
+        };
         // A secret that is read for every token need not be there yet.
         if grant.secret.as_ref().is_none_or(ClientSecret::is_value) {
             no_name_twice(&grant.exchange()?.0)?;

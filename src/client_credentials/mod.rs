@@ -30,6 +30,8 @@ mod builder;
 mod check;
 #[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "config")]
+mod config;
 mod encode;
 mod exchange;
 mod members;
@@ -216,7 +218,8 @@ impl Service<TokenRequest> for ClientCredentials {
             poll_fn(|cx| exchanges.poll_ready(cx)).await.map_err(failed)?;
             let sent = Sent::now();
             let answer = exchanges.call(exchange).await.map_err(failed)?;
-            let scrub = scrub::Scrub::new(grant.id(), secret.expose_secret());
+            let scrub =
+                scrub::Scrub::new(grant.id(), secret.expose_secret(), grant.other_secrets());
             Ok(grant.reader.token(&answer, &scrub)?.age(sent.ago()))
         })
     }

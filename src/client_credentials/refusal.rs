@@ -66,8 +66,9 @@ pub(super) fn read(answer: &Response<Bytes>, text: &str, hints: &Hints, scrub: &
         Some((_, kind)) => kind,
         None => match status.as_u16() {
             408 | 429 | 500.. => ErrorKind::Unavailable,
-            400..=499 if html => ErrorKind::InvalidResponse,
-            400..=499 => ErrorKind::Refused,
+            // As a page too, since many servers' 401 is one: a login must not be locked out.
+            400 | 401 | 403 => ErrorKind::Refused,
+            400..=499 if !html => ErrorKind::Refused,
             _ => ErrorKind::InvalidResponse,
         },
     };
@@ -149,12 +150,13 @@ fn general_hint(status: StatusCode, code: Option<&str>, html: bool) -> Option<&'
         (None, 405) => "check the method and the URL of the token endpoint",
         (None, 407) => "check the proxy",
         (None, 415) => "check the placement of the parameters",
-        (None, 401 | 403) => {
+        (None, 401) => {
             "check the client's id and secret, and the way in which the server wants them"
         }
         (None, _) if html => {
             "check the URL of the token endpoint, and what stands between here and there"
         }
+        (None, 403) => "check that the client may have a token",
         (None, _) => return None,
     })
 }

@@ -17,29 +17,20 @@ const LONGEST: usize = 256;
 pub(super) struct Scrub(Vec<Zeroizing<String>>);
 
 impl Scrub {
-    pub(super) fn new(id: &str, secret: &str) -> Self {
-        if secret.is_empty() {
-            return Self(Vec::new());
+    /// `others` are what the user sends besides, such as an API key. What is short among them is
+    /// no key, and would take words out of the text.
+    pub(super) fn new<'a>(
+        id: &str,
+        secret: &'a str,
+        others: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let others = others.into_iter().filter(|other| other.len() >= 8);
+        let mut forms: Vec<_> = others.chain([secret]).flat_map(forms).collect();
+        if !secret.is_empty() {
+            for pair in [basic(id, secret), basic(&form_value(id), &form_value(secret))] {
+                forms.push(Zeroizing::new(pair["Basic ".len()..].to_owned()));
+            }
         }
-        let encoded = form_value(secret);
-        let percent = Zeroizing::new(utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string());
-        let mut forms = vec![
-            Zeroizing::new(encoded.replace('+', "%20")),
-            Zeroizing::new(secret.escape_debug().to_string()),
-            Zeroizing::new(secret.escape_default().to_string()),
-            Zeroizing::new(serde_json::to_string(secret).unwrap_or_default())
-                .trim_matches('"')
-                .to_owned()
-                .into(),
-            Zeroizing::new(secret.to_owned()),
-        ];
-        for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
-            forms.push(Zeroizing::new(engine.encode(secret)));
-        }
-        for pair in [basic(id, secret), basic(&form_value(id), &encoded)] {
-            forms.push(Zeroizing::new(pair["Basic ".len()..].to_owned()));
-        }
-        forms.extend([encoded, percent]);
         forms.retain(|form| !form.is_empty());
         // A form that is part of another must not break the other one up.
         forms.sort_unstable_by_key(|form| std::cmp::Reverse(form.len()));
@@ -71,6 +62,25 @@ impl Scrub {
     }
 }
 
+/// One secret, in every form but Basic's.
+fn forms(secret: &str) -> Vec<Zeroizing<String>> {
+    let encoded = form_value(secret);
+    let json = Zeroizing::new(serde_json::to_string(secret).unwrap_or_default());
+    let mut forms = vec![
+        encoded.replace('+', "%20"),
+        utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
+        secret.escape_debug().to_string(),
+        secret.escape_default().to_string(),
+        json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned(),
+        secret.to_owned(),
+    ];
+    forms.extend(
+        [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD]
+            .map(|engine| engine.encode(secret)),
+    );
+    forms.into_iter().map(Zeroizing::new).chain([encoded]).collect()
+}
+
 /// Percent-encoding comes in upper and lower case; a secret in the wrong case is still telling.
 fn replace_any_case(text: &str, form: &str) -> Zeroizing<String> {
     let mut out = Zeroizing::new(String::with_capacity(text.len()));
@@ -97,7 +107,7 @@ mod tests {
     #[test]
     fn no_form_of_the_secret_survives() {
         let (id, secret) = ("me", "p@ss w/rd+\"1\"");
-        let scrub = Scrub::new(id, secret);
+        let scrub = Scrub::new(id, secret, []);
         for echo in [
             secret,
             "p%40ss+w%2Frd%2B%221%22",
@@ -114,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_printed_is_escaped_and_the_rest_is_cut() {
-        let scrub = Scrub::new("", "");
+        let scrub = Scrub::new("", "", []);
         assert_eq!(scrub.clean("ungültig\u{202e}\r\n\"x\""), "ungültig\\u{202e}\\r\\n\"x\"");
         assert_eq!(scrub.clean(&"é".repeat(1000)).chars().count(), 256);
         assert_eq!(scrub.clean(&format!("{}\u{1b}", "x".repeat(255))), "x".repeat(255));

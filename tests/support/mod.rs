@@ -1,6 +1,8 @@
 //! What the tests of the core share: a token endpoint that is a closure, clocks, and a resource.
 #![allow(dead_code, unreachable_pub)] // each test file uses its own part of it
 
+mod guard;
+
 use std::{
     future::Future,
     sync::{
@@ -17,6 +19,8 @@ use tower_oauth::{
     BoxError, Clock, Error, ErrorKind, Reason, Token, TokenCache, TokenCacheBuilder, TokenRequest,
     fetch_fn,
 };
+
+pub use guard::{Answered, Guard, unauthorized};
 
 pub type Body = Empty<bytes::Bytes>;
 

@@ -495,3 +495,79 @@ async fn an_answer_with_a_body_is_not_trailers_only() {
     assert_eq!(response.headers()["grpc-status"], "16");
     assert_eq!(endpoint.count(), 1);
 }
+
+/// Everything that a fetch can end with but another token.
+fn failures() -> Vec<Answer> {
+    vec![
+        Answer::Fail(ErrorKind::Unavailable),
+        Answer::Fail(ErrorKind::Refused),
+        Answer::Panic,
+        Answer::Never,
+        Answer::Token(Token::bearer("token-1").lifetime(secs(3600))),
+        Answer::Token(Token::bearer("not\na header")),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn if_the_renewal_fails_callers_get_the_resources_own_answer() {
+    for failure in failures() {
+        let (endpoint, guard) = (hour(), Guard::default());
+        let cache = warm(&endpoint).await;
+        endpoint.set(failure);
+        guard.reject_every(1);
+        // Its words and headers are compared in `send`.
+        assert_eq!(herd(100, &cache, &guard, EmptyBody).await, (0, 100));
+        assert_eq!((guard.requests(), endpoint.count()), (100, 2));
+
+        // The token stays in use, and in the failure window rejections are ignored.
+        assert_eq!(cache.status().phase, Phase::Fresh);
+        assert!(cache.status().last_error.is_some());
+        assert_eq!(herd(100, &cache, &guard, EmptyBody).await, (0, 100));
+        guard.reject_every(0);
+        assert_eq!(herd(100, &cache, &guard, EmptyBody).await, (100, 0));
+        assert_eq!(endpoint.count(), 2);
+        assert!(guard.seen().iter().all(|token| token == "Bearer token-1"));
+
+        // When the window is over the next rejection has it tried again.
+        sleep(secs(2)).await;
+        endpoint.set(Answer::New(secs(3600)));
+        guard.revoke("token-1");
+        assert_eq!(herd(1, &cache, &guard, EmptyBody).await, (1, 0));
+        assert_eq!(endpoint.count(), 3);
+    }
+}
+
+/// Those who came while the token was held back are not those whose token was rejected.
+#[tokio::test(start_paused = true)]
+async fn if_the_renewal_fails_others_go_on_with_the_token() {
+    for failure in failures() {
+        let (endpoint, guard) = (hour(), Guard::default());
+        let cache = warm(&endpoint).await;
+        endpoint.set(failure);
+        guard.reject_every(1);
+        let rejected = tokio::spawn({
+            let (cache, guard) = (cache.clone(), guard.clone());
+            async move { herd(1, &cache, &guard, EmptyBody).await }
+        });
+        sleep(ms(10)).await;
+        assert_eq!(cache.status().phase, Phase::Rejected);
+        guard.reject_every(0);
+        assert_eq!(herd(100, &cache, &guard, EmptyBody).await, (100, 0));
+        assert_eq!(rejected.await.unwrap(), (0, 1));
+        assert!(guard.seen().iter().all(|token| token == "Bearer token-1"));
+        assert_eq!(endpoint.count(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn if_a_refresh_fails_whose_token_was_rejected_the_token_goes_on() {
+    let (endpoint, guard) = (hour(), Guard::default());
+    let cache = warm(&endpoint).await;
+    sleep(cache.status().refresh_in.unwrap()).await;
+    endpoint.set(Answer::Fail(ErrorKind::Unavailable));
+    guard.reject_every(1);
+    assert_eq!(herd(10, &cache, &guard, EmptyBody).await, (0, 10));
+    guard.reject_every(0);
+    assert_eq!(herd(10, &cache, &guard, EmptyBody).await, (10, 0));
+    assert_eq!(endpoint.reasons(), [Reason::Cold, Reason::Stale]);
+}

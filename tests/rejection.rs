@@ -571,3 +571,22 @@ async fn if_a_refresh_fails_whose_token_was_rejected_the_token_goes_on() {
     assert_eq!(herd(10, &cache, &guard, EmptyBody).await, (10, 0));
     assert_eq!(endpoint.reasons(), [Reason::Cold, Reason::Stale]);
 }
+
+/// A renewal died with its runtime, and whoever comes next can send nobody either.
+#[test]
+fn without_a_runtime_a_token_that_was_held_back_is_used_again() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (endpoint, guard) = (hour().delay(ms(0)), Guard::default());
+    let cache = TokenCache::new(endpoint.fetcher());
+    runtime.block_on(async {
+        cache.warm_up().await.unwrap();
+        endpoint.set(Answer::Never);
+        guard.reject_every(1);
+        assert_eq!(herd(1, &cache, &guard, Never).await, (0, 1));
+    });
+    drop(runtime);
+    guard.reject_every(0);
+    let service = OAuthLayer::with_source(cache).layer(guard.service());
+    let mut answer = tokio_test::task::spawn(send(service, get(URI)));
+    assert_eq!(answer.poll(), std::task::Poll::Ready(StatusCode::OK));
+}

@@ -149,9 +149,15 @@ impl Core {
             }
             (Acquired::Wait(flight.seat()), None)
         } else {
-            // If nobody can be sent to replace a rejected token, it is used again.
-            let departure = self.depart(&mut state, now).inspect_err(|_| state.slot.release())?;
-            (Acquired::Wait(departure.flight.seat()), Some(departure))
+            match self.depart(&mut state, now) {
+                Ok(departure) => (Acquired::Wait(departure.flight.seat()), Some(departure)),
+                // If nobody can be sent to replace a rejected token, it is used again.
+                Err(error) => {
+                    state.slot.release();
+                    let (held, _) = self.look(&mut state, now).ok_or(error)?;
+                    (Acquired::Lease(self.lease(&state, &held)?), None)
+                }
+            }
         };
         drop(state);
         self.take_off(departure);

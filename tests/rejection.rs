@@ -16,10 +16,11 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use support::{Answer, Body, Endpoint, Guard, get, ms, secs, unauthorized};
 use tokio::{
+    sync::Semaphore,
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
-use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_oauth::{
     BoxError, EmptyBody, ErrorKind, Never, OAuthLayer, Phase, Reason, Replay, Token, TokenCache,
 };
@@ -589,4 +590,31 @@ fn without_a_runtime_a_token_that_was_held_back_is_used_again() {
     let service = OAuthLayer::with_source(cache).layer(guard.service());
     let mut answer = tokio_test::task::spawn(send(service, get(URI)));
     assert_eq!(answer.poll(), std::task::Poll::Ready(StatusCode::OK));
+}
+
+/// A replay that has to wait for its place is sent with the token of its moment.
+#[tokio::test(start_paused = true)]
+async fn a_replay_that_waits_for_its_place_gets_the_token_of_its_moment() {
+    // 40 replays, one second each, with tokens that are refreshed after about 14 s.
+    let (endpoint, guard) = (Endpoint::with_lifetime(secs(20)), Guard::default());
+    let cache = warm(&endpoint).await;
+    guard.revoke("token-1");
+    guard.delay(secs(1));
+    // All of them are sent at once, and once they are rejected there is only one place.
+    let places = Arc::new(Semaphore::new(40));
+    let limited = ConcurrencyLimit::with_semaphore(guard.service::<Body>(), Arc::clone(&places));
+    let service = OAuthLayer::with_source(cache).layer(limited);
+    let mut callers = JoinSet::new();
+    for _ in 0..40 {
+        callers.spawn(send(service.clone(), get(URI)));
+    }
+    sleep(ms(500)).await;
+    let _taken = places.acquire_many_owned(39).await;
+    let answers = callers.join_all().await;
+    assert!(answers.iter().all(|status| *status == StatusCode::OK));
+    let seen = guard.seen();
+    assert_eq!(seen.len(), 80);
+    // None of them was sent with a token for which there was another one.
+    assert!(seen.is_sorted_by_key(|token| token["Bearer token-".len()..].parse::<u32>().unwrap()));
+    assert_eq!(seen[79], "Bearer token-4");
 }

@@ -1,5 +1,5 @@
 //! What the tests of the core share: a token endpoint that is a closure, clocks, and a resource.
-#![allow(dead_code, unreachable_pub)] // each test file uses its own part of it
+#![allow(dead_code, unreachable_pub, unused_imports)] // each test file uses its own part of it
 
 mod guard;
 

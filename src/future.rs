@@ -203,7 +203,8 @@ async fn drain(body: impl Body) {
     poll_fn(|cx| {
         while let Poll::Ready(frame) = body.as_mut().poll_frame(cx) {
             let Some(Ok(frame)) = frame else { return Poll::Ready(()) };
-            let read = frame.data_ref().map_or(0, Buf::remaining);
+            // Something even for a frame without data: there may be no end of them.
+            let read = frame.data_ref().map_or(0, Buf::remaining).max(1);
             match left.checked_sub(read) {
                 Some(rest) => left = rest,
                 None => return Poll::Ready(()),

@@ -6,6 +6,7 @@ mod cache;
 mod error;
 mod fetch;
 mod future;
+mod grpc;
 mod layer;
 mod origin;
 mod rejection;
@@ -25,6 +26,7 @@ pub use cache::{
 pub use error::{BoxError, Error, ErrorKind};
 pub use fetch::{FetchFn, FetchToken, Reason, TokenRequest, fetch_fn};
 pub use future::ResponseFuture;
+pub use grpc::grpc_status;
 pub use layer::OAuthLayer;
 pub use replay::{
     AsIs, BufferBody, BufferedBody, CloneBody, EmptyBody, IntoBody, KeptBody, Never, Replay,

@@ -96,3 +96,23 @@ fn over_the_limit_nothing_is_kept() {
     let (_, _, kept) = send(Frames { left: LIMIT + 1, shown: 1, buffer: 1 }, LIMIT);
     assert!(kept <= OVERHEAD, "{kept}");
 }
+
+/// Once the answer is there and is no rejection, a long upload, or a stream in both directions, has
+/// no use for it.
+#[test]
+fn without_a_replay_to_come_nothing_is_kept() {
+    let kept = allocation_counter::measure(|| {
+        let body = Frames { left: 100, shown: 100, buffer: 100 };
+        let (request, kept) = BufferBody::new(LIMIT as usize).keep(Request::new(body));
+        let mut body = request.into_body();
+        let mut poll = || {
+            let frame = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
+            assert!(frame.is_ready());
+        };
+        (0..50).for_each(|_| poll());
+        drop(kept);
+        (0..49).for_each(|_| poll());
+        std::mem::forget(body);
+    });
+    assert!(kept.bytes_current < 1_000, "{} bytes are kept", kept.bytes_current);
+}

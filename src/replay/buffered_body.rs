@@ -133,7 +133,13 @@ where
             Attempt::First if shared.fenced => {
                 return Poll::Ready(Some(Err(BodyError::Fenced.into())));
             }
-            Attempt::First => shared.first = Some(cx.waker().clone()),
+            Attempt::First => {
+                // Nobody is left who could send it again: the answer was no rejection.
+                if Arc::strong_count(&this.shared) == 1 {
+                    shared.kept = None;
+                }
+                shared.first = Some(cx.waker().clone());
+            }
             Attempt::Second(next) => {
                 let kept = shared.kept.as_mut().and_then(|kept| kept.get_mut(*next));
                 if let Some(piece) = kept {

@@ -114,6 +114,9 @@ struct Model {
     held_back: bool,
     failures: u32,
     window_until: Duration,
+    /// Not so if the fetch brought the token that is held: then there is no error to give to those
+    /// who need one when that has expired.
+    failed: bool,
     renewals: usize,
     renewed_until: Duration,
     last_rejection: Option<Duration>,
@@ -143,6 +146,7 @@ impl Model {
             held_back: false,
             failures: 0,
             window_until: Duration::ZERO,
+            failed: false,
             renewals: 0,
             renewed_until: Duration::ZERO,
             last_rejection: None,
@@ -164,7 +168,7 @@ impl Model {
         if std::mem::replace(&mut self.flying, true) {
             self.violated(format!("{reason:?}: there is a flight already"));
         }
-        if now < self.window_until {
+        if now < self.window_until && (self.failed || reason != Reason::Expired) {
             self.violated(format!("{reason:?}: in the window after a failure"));
         }
         let usable = self.is_usable(now);
@@ -191,11 +195,12 @@ impl Model {
         if self.held_back {
             self.renewed(now);
         }
-        self.failures += 1;
         self.open_window(transient, retry_after, now);
+        self.failed = true;
     }
 
     fn open_window(&mut self, transient: bool, retry_after: Duration, now: Duration) {
+        self.failures += 1;
         let (factor, longest) = if transient { (2u64, 30) } else { (4, 300) };
         let full = factor.pow((self.failures - 1).min(8)).min(longest);
         self.window_until = now + (secs(full) / 2).max(retry_after.min(secs(300)));
@@ -214,8 +219,9 @@ impl Model {
             return self.failed(true, Duration::ZERO, now);
         }
         if same && self.is_usable(now) {
-            self.failures += 1;
-            return self.open_window(true, Duration::ZERO, now);
+            self.open_window(true, Duration::ZERO, now);
+            self.failed = false;
+            return;
         }
         if self.held_back {
             self.renewed(now);

@@ -89,6 +89,21 @@ async fn a_thousand_requests_with_one_revoked_token_cost_one_renewal() {
     assert_eq!(endpoint.last_request().previous.unwrap().expose_secret(), "token-1");
 }
 
+/// The same on threads that really run at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_thousand_requests_on_four_threads_cost_one_renewal() {
+    for _ in 0..5 {
+        let (endpoint, guard) = (hour().delay(ms(5)), Guard::default());
+        let cache = warm(&endpoint).await;
+        guard.revoke("token-1");
+        assert_eq!(herd(1_000, &cache, &guard, EmptyBody).await, (1_000, 0));
+        assert_eq!((endpoint.count(), endpoint.most_running()), (2, 1));
+        let is = |token: &str| guard.seen().iter().filter(|seen| *seen == token).count();
+        assert_eq!(is("Bearer token-2"), 1_000);
+        assert_eq!(guard.requests(), 1_000 + is("Bearer token-1"));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn fifty_late_rejections_cost_nothing_more() {
     let (endpoint, guard) = (hour(), Guard::default());

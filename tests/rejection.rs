@@ -633,3 +633,22 @@ async fn a_replay_that_waits_for_its_place_gets_the_token_of_its_moment() {
     assert!(seen.is_sorted_by_key(|token| token["Bearer token-".len()..].parse::<u32>().unwrap()));
     assert_eq!(seen[79], "Bearer token-4");
 }
+
+/// Caches and gateways hand out one token until it ends: asking again at once would bring it again.
+#[tokio::test(start_paused = true)]
+async fn a_rejection_right_after_a_refresh_that_brought_the_same_token_is_ignored() {
+    let (endpoint, guard) = (hour(), Guard::default());
+    let cache = warm(&endpoint).await;
+    sleep(cache.status().refresh_in.unwrap()).await;
+    endpoint.set(Answer::Token(Token::bearer("token-1").lifetime(secs(3600))));
+    assert_eq!(herd(1, &cache, &guard, EmptyBody).await, (1, 0));
+    sleep(ms(100)).await;
+    assert_eq!(endpoint.reasons(), [Reason::Cold, Reason::Stale]);
+    guard.revoke("token-1");
+    assert_eq!(herd(10, &cache, &guard, EmptyBody).await, (0, 10));
+    assert_eq!(endpoint.count(), 2);
+    endpoint.set(Answer::New(secs(3600)));
+    sleep(secs(1)).await;
+    assert_eq!(herd(10, &cache, &guard, EmptyBody).await, (10, 0));
+    assert_eq!(endpoint.reasons()[2..], [Reason::Stale]);
+}

@@ -25,9 +25,12 @@ use crate::replay::{
 /// type that the inner service wants:
 ///
 /// ```
+/// use tonic::body::Body;
 /// use tower_oauth::BufferBody;
 ///
-/// let replay = BufferBody::new(64 * 1024).into_body(tonic::body::Body::new);
+/// let replay = BufferBody::new(64 * 1024).into_body(Body::new);
+/// # fn on_a_channel(_: impl tower_oauth::Replay<Body, Body = Body>) {}
+/// # on_a_channel(replay);
 /// ```
 #[derive(Clone, Copy)]
 pub struct BufferBody<W = AsIs> {

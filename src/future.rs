@@ -26,6 +26,10 @@ use crate::{
 /// What takes the place of the standard answer to "was this token rejected?".
 pub(crate) type RejectedWhen = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
 
+/// How often a token is acquired for one request whose inner service takes longer to become ready
+/// than the token lives.
+pub(crate) const ACQUIRE_AT_MOST: usize = 3;
+
 /// How much of a discarded answer is read, and for how long after the renewal, so that its HTTP/1.1
 /// connection can be used again. Beyond that a new connection is cheaper.
 const DRAIN_BYTES: usize = 64 * 1024;
@@ -97,7 +101,10 @@ where
 
 impl<S, L, R, B, A> Future for ResponseFuture<S, L, R, B>
 where
-    S: Service<Request<R::Body>, Response = Response<A>, Error: Into<BoxError>> + Send + 'static,
+    S: Service<Request<R::Body>, Response = Response<A>, Error: Into<BoxError>>
+        + Clone
+        + Send
+        + 'static,
     S::Future: Send,
     L: Lease,
     R: Replay<B> + 'static,
@@ -153,22 +160,29 @@ async fn send_again<S, L, R, B, A>(
     kept: Box<(R::Kept, S)>,
 ) -> Result<Response<A>, BoxError>
 where
-    S: Service<Request<R::Body>, Response = Response<A>, Error: Into<BoxError>>,
+    S: Service<Request<R::Body>, Response = Response<A>, Error: Into<BoxError>> + Clone,
     L: Lease,
     R: Replay<B>,
     A: Body,
 {
     let (kept, mut inner) = *kept;
-    let Ok(Some(lease)) = renew.await else { return Ok(response) };
+    let Ok(Some(mut lease)) = renew.await else { return Ok(response) };
     let Some(mut request) = R::again(kept) else { return Ok(response) };
     // Not while the renewal runs: until there is another token, the answer may be the caller's.
     drain(response.into_body()).await;
-    poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
-    if !lease.is_usable() {
-        return Err(Error::new(ErrorKind::Expired).into());
+    for _ in 0..ACQUIRE_AT_MOST {
+        poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
+        if lease.is_usable() {
+            authorize(&mut request, &lease)?;
+            return inner.call(request).await.map_err(Into::into);
+        }
+        // Getting ready took its time, and this token has been replaced or has run out. As before,
+        // no place in the inner service is held while another one is waited for.
+        inner = inner.clone();
+        let Some(another) = lease.reject().await? else { break };
+        lease = another;
     }
-    authorize(&mut request, &lease)?;
-    inner.call(request).await.map_err(Into::into)
+    Err(Error::new(ErrorKind::Expired).into())
 }
 
 /// Puts the token in.
@@ -189,7 +203,8 @@ async fn drain(body: impl Body) {
     poll_fn(|cx| {
         while let Poll::Ready(frame) = body.as_mut().poll_frame(cx) {
             let Some(Ok(frame)) = frame else { return Poll::Ready(()) };
-            let read = frame.data_ref().map_or(0, Buf::remaining);
+            // Something even for a frame without data: there may be no end of them.
+            let read = frame.data_ref().map_or(0, Buf::remaining).max(1);
             match left.checked_sub(read) {
                 Some(rest) => left = rest,
                 None => return Poll::Ready(()),

@@ -128,6 +128,7 @@ mod client_credentials;
 mod error;
 mod fetch;
 mod future;
+mod grpc;
 mod layer;
 mod origin;
 mod rejection;
@@ -154,6 +155,7 @@ pub use client_credentials::{
 pub use error::{BoxError, Error, ErrorKind};
 pub use fetch::{FetchFn, FetchToken, Reason, TokenRequest, fetch_fn};
 pub use future::ResponseFuture;
+pub use grpc::grpc_status;
 pub use layer::OAuthLayer;
 pub use replay::{
     AsIs, BufferBody, BufferedBody, CloneBody, EmptyBody, IntoBody, KeptBody, Never, Replay,

@@ -14,15 +14,11 @@ use tower_service::Service;
 use crate::{
     cache::TokenCache,
     error::{BoxError, Error, ErrorKind},
-    future::{RejectedWhen, ResponseFuture, Watch, authorize},
+    future::{ACQUIRE_AT_MOST, RejectedWhen, ResponseFuture, Watch, authorize},
     origin::{Admission, Origins, insecure},
     replay::{EmptyBody, Replay},
     source::{Lease, RequestHead, TokenSource},
 };
-
-/// How often a token is acquired for one request whose inner service takes longer to become ready
-/// than the token lives.
-const ACQUIRE_AT_MOST: usize = 3;
 
 /// Sends every request with a valid access token. Made by [`OAuthLayer`](crate::OAuthLayer).
 ///

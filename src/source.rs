@@ -80,6 +80,9 @@ pub trait Lease: Sized + Send + 'static {
 
     /// The resource server did not accept the token. Gives the lease on another token, which can
     /// take a renewal, or `None` if there is no other one to be had now.
+    ///
+    /// Also called for a token that is no longer [usable](Self::is_usable) when its request could
+    /// be sent again.
     fn reject(self) -> Self::Renew;
 }
 

@@ -13,6 +13,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("runtime", &[]),
     ("rejection", &[]),
     ("token", &["error"]),
+    ("grpc", &["error"]),
     ("origin", &["error"]),
     ("replay", &["error"]),
     ("source", &["error", "token"]),

@@ -53,7 +53,8 @@ impl Future for Acquire {
             let brought = ready!(seat.poll(cx));
             this.seat = None;
             match brought {
-                Some(Err(error)) => return Poll::Ready(Err(error)),
+                // A usable token outlives any failure: this one was only held back meanwhile.
+                Some(Err(error)) => return Poll::Ready(this.core.peek().ok_or(error)),
                 // From this thread's lane if it is still fresh, otherwise what the flight brought,
                 // unless it has been replaced or rejected meanwhile.
                 Some(Ok(lease)) => {

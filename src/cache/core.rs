@@ -2,10 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -42,8 +39,6 @@ pub(super) struct Core {
     /// Behind a lock of its own, since cloning it runs the user's code.
     fetcher: Mutex<BoxFetch>,
     state: Mutex<State>,
-    /// Counts the changes of what is held; a record of an older generation is not to be used.
-    generation: AtomicU64,
     lanes: Lanes,
 }
 
@@ -84,7 +79,6 @@ impl Core {
             chance,
             fetcher: Mutex::new(fetcher),
             state: Mutex::new(state),
-            generation: AtomicU64::new(0),
             lanes: Lanes::new(),
         })
     }
@@ -149,9 +143,15 @@ impl Core {
             }
             (Acquired::Wait(flight.seat()), None)
         } else {
-            // If nobody can be sent to replace a rejected token, it is used again.
-            let departure = self.depart(&mut state, now).inspect_err(|_| state.slot.release())?;
-            (Acquired::Wait(departure.flight.seat()), Some(departure))
+            match self.depart(&mut state, now) {
+                Ok(departure) => (Acquired::Wait(departure.flight.seat()), Some(departure)),
+                // If nobody can be sent to replace a rejected token, it is used again.
+                Err(error) => {
+                    state.slot.release();
+                    let (held, _) = self.look(&mut state, now).ok_or(error)?;
+                    (Acquired::Lease(self.lease(&state, &held)?), None)
+                }
+            }
         };
         drop(state);
         self.take_off(departure);
@@ -164,17 +164,14 @@ impl Core {
         let mut state = self.state();
         let verdict = state.slot.reject(record.token().id(), now);
         if verdict == Verdict::HeldBack {
-            self.empty_lanes();
+            self.lanes.clear();
         }
         verdict
     }
 
     /// A lease on what is held, from this thread's lane.
     fn lease(self: &Arc<Self>, state: &State, held: &Held) -> Result<TokenLease, Error> {
-        let record = || {
-            let generation = self.generation.load(Ordering::Acquire);
-            Record::new(held, generation, Arc::clone(self)).map(Arc::new)
-        };
+        let record = || Record::new(held, Arc::clone(self)).map(Arc::new);
         if state.closed {
             return Ok(TokenLease(record()?));
         }
@@ -185,21 +182,11 @@ impl Core {
         Ok(TokenLease(Arc::clone(lane.insert(record()?))))
     }
 
-    /// Called under the lock of the state, whenever what is held changes.
-    fn empty_lanes(&self) {
-        self.generation.fetch_add(1, Ordering::Release);
-        self.lanes.clear();
-    }
-
     /// The last handle is gone: what is left are leases and waiting futures.
     pub(super) fn close(&self) {
         let mut state = self.state();
         state.closed = true;
-        self.empty_lanes();
-    }
-
-    pub(super) fn is_current(&self, generation: u64) -> bool {
-        self.generation.load(Ordering::Acquire) == generation
+        self.lanes.clear();
     }
 
     fn address(&self) -> usize {
@@ -253,7 +240,7 @@ impl Core {
             Err(error) => Err(state.slot.fail(error, now, chance)),
         };
         state.flight = None;
-        self.empty_lanes();
+        self.lanes.clear();
         let brought = held.and_then(|held| self.lease(&state, &held));
         drop(state);
         if let Err(error) = &brought {

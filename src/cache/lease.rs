@@ -29,17 +29,15 @@ use crate::{
 pub(super) struct Record {
     authorization: HeaderValue,
     deadlines: Deadlines,
-    generation: u64,
     token: Token,
     core: Arc<Core>,
 }
 
 impl Record {
-    pub(super) fn new(held: &Held, generation: u64, core: Arc<Core>) -> Result<Self, Error> {
+    pub(super) fn new(held: &Held, core: Arc<Core>) -> Result<Self, Error> {
         Ok(Self {
             authorization: held.token.own_authorization()?,
             deadlines: held.deadlines,
-            generation,
             token: held.token.clone(),
             core,
         })
@@ -68,7 +66,7 @@ impl TokenLease {
 
     /// Whether the token has not been replaced or held back since.
     pub(super) fn is_current(&self) -> bool {
-        self.0.core.is_current(self.0.generation)
+        self.0.core.state().slot.in_use(self.0.token.id()).is_some()
     }
 }
 
@@ -81,7 +79,11 @@ impl Lease for TokenLease {
     }
 
     fn is_usable(&self) -> bool {
-        self.is_current() && self.0.core.clock.now() < self.0.deadlines.usable_until
+        let core = &self.0.core;
+        let now = core.clock.now();
+        // Not by the lease's own deadlines: a token that came again may have got others.
+        let state = core.state();
+        state.slot.in_use(self.0.token.id()).is_some_and(|held| now < held.deadlines.usable_until)
     }
 
     fn reject(self) -> Renew {

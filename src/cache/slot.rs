@@ -109,6 +109,11 @@ impl Slot {
         }
     }
 
+    /// The token `id`, if it is the one that is held and is not held back.
+    pub(super) fn in_use(&self, id: u64) -> Option<&Held> {
+        self.held().filter(|held| held.token.id() == id && !self.is_held_back())
+    }
+
     pub(super) fn is_held_back(&self) -> bool {
         matches!(self.state, State::HeldBack(_))
     }

@@ -12,7 +12,7 @@ use crate::replay::{
     head_of,
 };
 
-/// Streams any body through and keeps what was sent of it, up to a limit, to send it again.
+/// Streams any body through and keeps a copy of what was sent of it, up to a limit, to send it again.
 ///
 /// The first bytes reach the server before the body has ended. A replay in the middle of an upload
 /// sends what was already sent and then goes on with the rest. Beyond the limit nothing is kept any

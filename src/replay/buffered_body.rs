@@ -21,7 +21,7 @@ pub struct BufferedBody<B> {
 #[derive(Clone, Copy, PartialEq)]
 enum Attempt {
     First,
-    /// With the index of the next kept frame.
+    /// With the index of the next kept piece.
     Second(usize),
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Shared<B> {
     body: Pin<Box<B>>,
     limit: usize,
     /// What was sent by the first attempt; `None` if it was too much.
-    kept: Option<Vec<Bytes>>,
+    kept: Option<Vec<Vec<u8>>>,
     kept_bytes: usize,
     trailers: Option<HeaderMap>,
     /// Set once the replay has begun.
@@ -87,16 +87,31 @@ fn lock<B>(shared: &Mutex<Shared<B>>) -> MutexGuard<'_, Shared<B>> {
 }
 
 impl<B> Shared<B> {
-    fn keep(&mut self, data: &Bytes) {
+    /// Copies the data: a frame may be a few bytes of a large buffer, which it would keep alive, and
+    /// there may be any number of frames.
+    fn keep(&mut self, data: &[u8]) {
+        let Some(kept) = &mut self.kept else { return };
         if self.fenced {
             return;
         }
-        self.kept_bytes = self.kept_bytes.saturating_add(data.len());
-        if self.kept_bytes > self.limit {
+        let kept_bytes = self.kept_bytes.saturating_add(data.len());
+        let Some(room) = self.limit.checked_sub(kept_bytes) else {
             self.kept = None;
-        } else if let Some(kept) = &mut self.kept {
-            kept.push(data.clone());
+            return;
+        };
+        let free = kept.last().map_or(0, |piece| piece.capacity() - piece.len());
+        let (first, rest) = data.split_at(free.min(data.len()));
+        if let Some(piece) = kept.last_mut() {
+            piece.extend_from_slice(first);
         }
+        if !rest.is_empty() {
+            // As much again as there is, so that pieces are few, but never more than the limit.
+            let spare = room.min(self.kept_bytes);
+            let mut piece = Vec::with_capacity(rest.len().saturating_add(spare));
+            piece.extend_from_slice(rest);
+            kept.push(piece);
+        }
+        self.kept_bytes = kept_bytes;
     }
 }
 
@@ -118,13 +133,20 @@ where
             Attempt::First if shared.fenced => {
                 return Poll::Ready(Some(Err(BodyError::Fenced.into())));
             }
-            Attempt::First => shared.first = Some(cx.waker().clone()),
+            Attempt::First => {
+                // Nobody is left who could send it again: the answer was no rejection.
+                if Arc::strong_count(&this.shared) == 1 {
+                    shared.kept = None;
+                }
+                shared.first = Some(cx.waker().clone());
+            }
             Attempt::Second(next) => {
                 let kept = shared.kept.as_mut().and_then(|kept| kept.get_mut(*next));
-                if let Some(data) = kept {
+                if let Some(piece) = kept {
                     *next += 1;
                     // Nobody needs it after this.
-                    return Poll::Ready(Some(Ok(Frame::data(std::mem::take(data)))));
+                    let data = Bytes::from(std::mem::take(piece));
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 if let Some(trailers) = shared.trailers.take() {
                     return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
@@ -177,7 +199,7 @@ where
             None => shared.body.size_hint(),
         };
         let Attempt::Second(next) = self.attempt else { return rest };
-        let kept = shared.kept.iter().flatten().skip(next).map(|data| data.len() as u64).sum();
+        let kept = shared.kept.iter().flatten().skip(next).map(|piece| piece.len() as u64).sum();
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(kept));
         if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(kept)) {

@@ -1,5 +1,7 @@
 //! What the tests of the core share: a token endpoint that is a closure, clocks, and a resource.
-#![allow(dead_code, unreachable_pub)] // each test file uses its own part of it
+#![allow(dead_code, unreachable_pub, unused_imports)] // each test file uses its own part of it
+
+mod guard;
 
 use std::{
     future::Future,
@@ -17,6 +19,8 @@ use tower_oauth::{
     BoxError, Clock, Error, ErrorKind, Reason, Token, TokenCache, TokenCacheBuilder, TokenRequest,
     fetch_fn,
 };
+
+pub use guard::{Answered, Guard, unauthorized};
 
 pub type Body = Empty<bytes::Bytes>;
 

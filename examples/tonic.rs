@@ -1,0 +1,178 @@
+//! gRPC: an `OAuthLayer` on tonic's `Channel`. Needs no arguments, no network, and no `protoc`:
+//! `cargo run --example tonic`
+//!
+//! The server does not accept the first token. Each of the calls that are made with it at the same
+//! time, one of them with a stream of messages, is sent again with another one.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use http::{Request, Response, header::AUTHORIZATION, uri::PathAndQuery};
+use tokio_stream::StreamExt;
+use tonic::{
+    Status, Streaming,
+    body::Body,
+    client::Grpc,
+    server::NamedService,
+    transport::{Channel, Server, server::TcpIncoming},
+};
+use tonic_prost::ProstCodec;
+use tower::{Service, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneService};
+use tower_oauth::{
+    BoxError, BufferBody, ErrorKind, OAuthLayer, TokenCache, TokenRequest, grpc_status,
+    testing::AuthorizationServer,
+};
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    // The token endpoint, with a count of what it is asked for.
+    let issuer = AuthorizationServer::new();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let fetcher = issuer.fetcher().map_request(move |request: TokenRequest| {
+        println!("   (a token is asked for: {:?})", request.reason);
+        counter.fetch_add(1, Ordering::Relaxed);
+        request
+    });
+    let tokens = TokenCache::new(fetcher);
+
+    // The API, which does not accept the first token.
+    let revoked = tokens.token().await?;
+    let incoming = TcpIncoming::bind("127.0.0.1:0".parse()?)?;
+    let origin = format!("http://{}", incoming.local_addr()?);
+    let sums = Sums { revoked: format!("Bearer {}", revoked.expose_secret()) };
+    tokio::spawn(Server::builder().add_service(sums).serve_with_incoming(incoming));
+
+    // The client. The origin is where the token may go.
+    let channel = Channel::from_shared(origin.clone())?.connect_lazy();
+    let layer = OAuthLayer::with_source(tokens)
+        .origin(&origin)?
+        .replay(BufferBody::new(64 * 1024).into_body(Body::new));
+    let channel: BoxChannel = ServiceBuilder::new()
+        .map_err(Status::from_error)
+        .map_result(grpc_status)
+        .layer(layer)
+        .service(channel)
+        .boxed_clone();
+    let client = Grpc::new(channel);
+
+    println!("Two calls at once, whose token is rejected:");
+    let (sum, twice) = tokio::join!(sum_up(client.clone()), double(client.clone()));
+    println!("   1 + 2 + .. + 100 = {}, 2 * 21 = {}", sum?, twice?);
+    let asked = asked.load(Ordering::Relaxed);
+    println!("   {asked} tokens were asked for: the first one, and one in its place.");
+
+    println!("A call for which there is no token, as the authorization server refuses:");
+    let refuses = service_fn(|_: TokenRequest| async {
+        Err::<tower_oauth::Token, _>(tower_oauth::Error::new(ErrorKind::Refused))
+    });
+    let channel: BoxChannel = ServiceBuilder::new()
+        .map_err(Status::from_error)
+        .map_result(grpc_status)
+        .layer(OAuthLayer::new(refuses).origin(&origin)?)
+        .service(Channel::from_shared(origin)?.connect_lazy())
+        .boxed_clone();
+    let status = double(Grpc::new(channel)).await.err().ok_or("it was answered")?;
+    println!("   {:?}: {}", status.code(), status.message());
+    Ok(())
+}
+
+/// A unary call.
+async fn double(mut client: Grpc<BoxChannel>) -> Result<i64, Status> {
+    client.ready().await?;
+    let request = tonic::Request::new(number(21));
+    let answer = client.unary(request, path("/example.Sums/Double"), codec()).await?;
+    Ok(answer.into_inner().value)
+}
+
+/// A call with a stream of messages.
+async fn sum_up(mut client: Grpc<BoxChannel>) -> Result<i64, Status> {
+    client.ready().await?;
+    let request = tonic::Request::new(tokio_stream::iter(1..=100).map(number));
+    let answer = client.client_streaming(request, path("/example.Sums/Sum"), codec()).await?;
+    Ok(answer.into_inner().value)
+}
+
+/// A channel as a type that a struct can name.
+type BoxChannel = BoxCloneService<Request<Body>, Response<Body>, Status>;
+
+// ---- What `tonic-prost-build` generates of a .proto file, as far as it is needed here -----------
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Number {
+    #[prost(int64, tag = "1")]
+    value: i64,
+}
+
+fn number(value: i64) -> Number {
+    Number { value }
+}
+
+fn codec() -> ProstCodec<Number, Number> {
+    ProstCodec::default()
+}
+
+fn path(path: &'static str) -> PathAndQuery {
+    PathAndQuery::from_static(path)
+}
+
+#[derive(Clone)]
+struct Sums {
+    revoked: String,
+}
+
+impl NamedService for Sums {
+    const NAME: &'static str = "example.Sums";
+}
+
+impl Sums {
+    async fn answer(self, request: Request<Body>) -> Response<Body> {
+        if request.headers().get(AUTHORIZATION).is_none_or(|token| *token == self.revoked) {
+            println!("   (the server says UNAUTHENTICATED)");
+            return Status::unauthenticated("the token was revoked").into_http();
+        }
+        let mut grpc = tonic::server::Grpc::new(codec());
+        match request.uri().path() {
+            "/example.Sums/Double" => grpc.unary(service_fn(answer_double), request).await,
+            "/example.Sums/Sum" => grpc.client_streaming(service_fn(answer_sum), request).await,
+            _ => Status::unimplemented("there is no such method").into_http(),
+        }
+    }
+}
+
+async fn answer_double(request: tonic::Request<Number>) -> Result<tonic::Response<Number>, Status> {
+    Ok(tonic::Response::new(number(request.get_ref().value * 2)))
+}
+
+async fn answer_sum(
+    request: tonic::Request<Streaming<Number>>,
+) -> Result<tonic::Response<Number>, Status> {
+    let (mut numbers, mut sum) = (request.into_inner(), 0);
+    while let Some(next) = numbers.message().await? {
+        sum += next.value;
+    }
+    Ok(tonic::Response::new(number(sum)))
+}
+
+impl Service<Request<Body>> for Sums {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let answer = self.clone().answer(request);
+        Box::pin(async { Ok(answer.await) })
+    }
+}

@@ -1,0 +1,330 @@
+//! Reading `WWW-Authenticate`, as a resource sees it that answers 401 with one: is the token renewed?
+
+mod support;
+
+use std::{
+    convert::Infallible,
+    future::{Future, ready},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use http::{HeaderValue, Request, Response, StatusCode, header::WWW_AUTHENTICATE};
+use proptest::prelude::*;
+use support::{Body, get};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_oauth::{Error, Lease, Never, OAuthLayer, RequestHead, TokenSource};
+
+/// A source that counts rejections, and gives no other token.
+#[derive(Clone, Default)]
+struct Counting(Arc<AtomicUsize>);
+
+impl TokenSource for Counting {
+    type Lease = Self;
+    type Acquire = std::future::Ready<Result<Self, Error>>;
+
+    fn peek(&mut self, _: &RequestHead<'_>) -> Option<Self> {
+        Some(self.clone())
+    }
+
+    fn acquire(&mut self, _: &RequestHead<'_>) -> Self::Acquire {
+        ready(Ok(self.clone()))
+    }
+}
+
+impl Lease for Counting {
+    type Renew = std::future::Ready<Result<Option<Self>, Error>>;
+
+    fn authorization(&self) -> HeaderValue {
+        HeaderValue::from_static("Bearer abc")
+    }
+
+    fn is_usable(&self) -> bool {
+        true
+    }
+
+    fn reject(self) -> Self::Renew {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        ready(Ok(None))
+    }
+}
+
+/// Whether a 401 with these lines is taken as the token's rejection.
+fn renews<L: AsRef<[u8]>>(lines: &[L]) -> bool {
+    let mut answer = Response::new(Body::new());
+    *answer.status_mut() = StatusCode::UNAUTHORIZED;
+    for line in lines {
+        let line = HeaderValue::from_bytes(line.as_ref()).expect("a header value");
+        answer.headers_mut().append(WWW_AUTHENTICATE, line);
+    }
+    let source = Counting::default();
+    let resource = service_fn(move |_: Request<Body>| ready(Ok::<_, Infallible>(answer.clone())));
+    let layer = OAuthLayer::with_source(source.clone()).replay(Never);
+    let answer = pin!(layer.layer(resource).oneshot(get("https://api.example.com/")));
+    let Poll::Ready(Ok(_)) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!("no answer")
+    };
+    source.0.load(Ordering::SeqCst) == 1
+}
+
+/// That the token is renewed for each of these lines.
+#[track_caller]
+fn yes(lines: &[&str]) {
+    for line in lines {
+        assert!(renews(&[line]), "no renewal for {line}");
+    }
+}
+
+/// That it is not.
+#[track_caller]
+fn no(lines: &[&str]) {
+    for line in lines {
+        assert!(!renews(&[line]), "a renewal for {line}");
+    }
+}
+
+#[test]
+fn without_a_challenge_a_401_is_a_rejection() {
+    assert!(renews::<&str>(&[]));
+    yes(&["", " ", ",", " , ,\t,"]);
+}
+
+/// The sections' own examples, each as one line.
+#[test]
+fn examples_of_the_rfcs() {
+    // RFC 9110 §11.6.1.
+    yes(&[
+        r#"Basic realm="simple", Newauth realm="apps", type=1, title="Login to \"apps\"""#,
+        r#"Newauth realm="apps", type=1, title="Login to \"apps\"", Basic realm="simple""#,
+    ]);
+    // RFC 6750 §3.
+    yes(&[
+        r#"Bearer realm="example""#,
+        r#"Bearer realm="example", error="invalid_token", error_description="The access token expired""#,
+    ]);
+    // RFC 9449 §7.1, the second of them as both schemes are offered.
+    yes(&[
+        r#"DPoP error="invalid_token", error_description="Invalid DPoP key binding", algs="ES256""#,
+        r#"DPoP algs="ES256 PS256""#,
+        r#"Bearer, DPoP algs="ES256 PS256""#,
+    ]);
+}
+
+#[test]
+fn a_bearer_challenge_may_name_another_reason() {
+    no(&[
+        r#"Bearer error="insufficient_scope""#,
+        r#"Bearer error="invalid_request""#,
+        r#"Bearer realm="example", error="insufficient_scope", scope="a b""#,
+        "Bearer error=insufficient_scope",
+        r#"Bearer error="invalid_tokens""#,
+        r#"Bearer error="invalid_toke""#,
+    ]);
+    yes(&["Bearer error=invalid_token", r#"Bearer error="invalid_token", scope="a, b""#]);
+}
+
+#[test]
+fn other_schemes_and_other_parameters_name_none() {
+    yes(&[
+        r#"Basic error="insufficient_scope""#,
+        r#"DPoP error="use_dpop_nonce""#,
+        r#"Bearerish error="insufficient_scope""#,
+        r#"Bearer error_description="insufficient_scope""#,
+        r#"Bearer error_uri="error=insufficient_scope""#,
+        r#"Bearer realm="x, error=insufficient_scope""#,
+        r#"Bearer realm="x\", error=\"insufficient_scope""#,
+        r#"Bearer realm="Bearer error=", scope="insufficient_scope""#,
+        r#"Basic realm="Bearer error=insufficient_scope""#,
+    ]);
+}
+
+#[test]
+fn any_case_and_any_space() {
+    no(&[
+        r#"bearer ERROR="insufficient_scope""#,
+        r#"BEARER Error="insufficient_scope""#,
+        r#"  Bearer   error="insufficient_scope"  "#,
+        "Bearer\terror\t=\t\"insufficient_scope\"\t,\t",
+        r#",, ,Bearer ,, realm="x" ,, error = insufficient_scope,"#,
+    ]);
+    yes(&[r#"bEARER error="INVALID_TOKEN""#]);
+}
+
+#[test]
+fn quoted_strings_with_escapes() {
+    // A backslash takes the special meaning from whatever follows it, and is not part of it.
+    no(&[
+        r#"Bearer error="insufficient\_scope""#,
+        r#"Bearer realm="a\\", error="insufficient_scope""#,
+        r#"Bearer realm="a\",b=\"c", error="insufficient_scope""#,
+        r#"Bearer realm="", error="insufficient_scope""#,
+    ]);
+    yes(&[r#"Bearer error="invalid\_\token""#]);
+    // Bytes that are no ASCII.
+    assert!(!renews(&[b"Bearer realm=\"caf\xe9\", error=\"insufficient_scope\""]));
+    assert!(!renews(&["Bearer realm=\"日本\", error=\"insufficient_scope\""]));
+}
+
+#[test]
+fn several_challenges_in_one_line() {
+    no(&[
+        r#"Basic realm="x", Bearer error="insufficient_scope""#,
+        r#"Bearer error="insufficient_scope", Basic realm="x", error="invalid_token""#,
+        r#"Negotiate, Bearer error="insufficient_scope""#,
+        r#"Bearer error="insufficient_scope", Negotiate"#,
+        r#"Bearer, Basic realm="x", Bearer error=insufficient_scope"#,
+    ]);
+    yes(&[
+        r#"Basic realm="x", error="insufficient_scope", Bearer realm="y""#,
+        r#"Bearer realm="y", Basic realm="x", error="insufficient_scope""#,
+        // One that is about the token is enough.
+        r#"Bearer error="insufficient_scope", Bearer error="invalid_token""#,
+        r#"Bearer error="invalid_token", Bearer error="insufficient_scope""#,
+    ]);
+}
+
+#[test]
+fn several_challenges_in_many_lines() {
+    let narrow = r#"Bearer error="insufficient_scope""#;
+    let broad = r#"Bearer error="invalid_token""#;
+    assert!(!renews(&[r#"Basic realm="x""#, narrow]));
+    assert!(!renews(&[narrow, r#"Basic realm="x""#]));
+    assert!(!renews(&[narrow, narrow, "Negotiate"]));
+    assert!(renews(&[narrow, broad]));
+    assert!(renews(&[broad, narrow]));
+    // A malformed line means nothing, and takes nothing from the others.
+    for malformed in ["error=invalid_token", r#"Bearer error="invalid_token"#, "\"", "Bearer =x"] {
+        assert!(!renews(&[narrow, malformed]), "{malformed}");
+        assert!(!renews(&[malformed, narrow]), "{malformed}");
+    }
+    // Each line has schemes of its own: this is no parameter of the first one's challenge.
+    assert!(renews(&["Bearer", r#"error="insufficient_scope""#]));
+    assert!(!renews(&[narrow, r#"error="invalid_token""#]));
+}
+
+#[test]
+fn token68() {
+    no(&[
+        r#"Negotiate abc==, Bearer error="insufficient_scope""#,
+        r#"Negotiate a+b/c-d._~, Bearer error="insufficient_scope""#,
+        r#"Bearer error="insufficient_scope", Negotiate abc="#,
+        r#"Negotiate abc== , Bearer error="insufficient_scope""#,
+        // A token68 may look like a name.
+        r#"NTLM error, Bearer error="insufficient_scope""#,
+    ]);
+    yes(&["Negotiate error=", "Bearer error=", "Bearer error==", "Bearer insufficient_scope"]);
+}
+
+/// What cannot be read means nothing: the 401 stands for itself.
+#[test]
+fn malformed_lines_mean_nothing() {
+    yes(&[
+        "error=invalid_token",
+        "error=insufficient_scope",
+        r#"error="insufficient_scope""#,
+        r#"realm="x", Bearer error="insufficient_scope""#,
+        r#"Bearer error="insufficient_scope"#,
+        r#"Bearer error="insufficient_scope\"#,
+        r#"Bearer error="insufficient_scope\""#,
+        r#"Bearer realm="x, error="insufficient_scope""#,
+        r#"Bearer error=insufficient_scope""#,
+        r#"Bearer error="insufficient"_scope"#,
+        r#"Bearer error="insufficient_scope" scope="a""#,
+        "Bearer error insufficient_scope",
+        "Bearer error=insufficient scope",
+        "Bearer error==insufficient_scope",
+        "Bearer: error=insufficient_scope",
+        "Bearer; error=insufficient_scope",
+        r#"{"error":"insufficient_scope"}"#,
+        "= = =",
+        "Bearer =",
+        "Bearer ,=",
+        r#"Bearer error='insufficient_scope'; x"#,
+    ]);
+}
+
+/// Letters that the grammar knows, so that random strings get somewhere.
+fn likely() -> impl Strategy<Value = Vec<u8>> {
+    let part = prop_oneof![
+        prop::sample::select(vec![
+            "Bearer",
+            "bearer",
+            "Basic",
+            "error",
+            "realm",
+            "invalid_token",
+            "insufficient_scope",
+            " ",
+            "\t",
+            ",",
+            "=",
+            "==",
+            "\"",
+            "\\",
+            "\\\"",
+            ", ",
+            "=\"",
+            "\",",
+            "~",
+            "/",
+            "\u{e9}",
+        ])
+        .prop_map(|part| part.as_bytes().to_vec()),
+        any::<u8>().prop_map(|byte| vec![byte]),
+    ];
+    prop::collection::vec(part, 0..24).prop_map(|parts| parts.concat())
+}
+
+fn as_header(mut bytes: Vec<u8>) -> Vec<u8> {
+    // What a header value cannot hold never gets here.
+    bytes.retain(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f));
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(10_000)
+    })]
+
+    #[test]
+    fn random_bytes_never_panic(
+        likely in likely().prop_map(as_header),
+        random in prop::collection::vec(any::<u8>(), 0..200).prop_map(as_header),
+    ) {
+        renews(&[&likely]);
+        renews(&[&random]);
+        // Nor do they change what another line says.
+        let narrow = b"Bearer error=\"insufficient_scope\"".to_vec();
+        if renews(&[&likely]) {
+            let both = renews(&[&narrow, &likely]);
+            prop_assert_eq!(both, renews(&[&likely, &narrow]));
+        } else {
+            prop_assert!(!renews(&[&likely, &narrow]));
+        }
+    }
+
+    /// What is written by the grammar is read as it was meant.
+    #[test]
+    fn what_is_well_formed_is_understood(
+        realm in "[ -~]{0,12}",
+        other in "(Basic|Negotiate|DPoP|X)( [a-zA-Z0-9._~+/-]{1,8}={0,2})?",
+        first in any::<bool>(),
+        invalid in any::<bool>(),
+        comma in "[ \t]{0,2},[ \t]{0,2}(,[ \t]{0,2})?",
+    ) {
+        let realm: String = realm
+            .chars()
+            .flat_map(|c| ('"' == c || '\\' == c).then_some('\\').into_iter().chain([c]))
+            .collect();
+        let error = if invalid { "invalid_token" } else { "insufficient_scope" };
+        let bearer = format!("Bearer realm=\"{realm}\"{comma}error=\"{error}\"");
+        let line =
+            if first { format!("{bearer}{comma}{other}") } else { format!("{other}{comma}{bearer}") };
+        prop_assert_eq!(renews(&[&line]), invalid, "{}", line);
+    }
+}

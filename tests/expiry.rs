@@ -275,6 +275,39 @@ async fn no_expired_token_leaves_through_a_slow_limited_client() {
     assert!(*oldest.lock().unwrap() <= secs(1), "{oldest:?}");
 }
 
+/// The same with one place for the requests and for the fetch: it must be free while a token is
+/// awaited, however often that happens to a request.
+#[tokio::test(start_paused = true)]
+async fn waiting_for_another_token_holds_no_place() {
+    let client = ServiceBuilder::new().concurrency_limit(1).service(tower::service_fn(
+        |_: http::Request<support::Body>| async {
+            sleep(secs(1)).await;
+            Ok::<_, BoxError>(support::status(http::StatusCode::OK))
+        },
+    ));
+    let fetching = client.clone();
+    let fetcher = fetch_fn(move |_| {
+        let client = fetching.clone();
+        async move {
+            client.oneshot(get("https://idp.example.com/token")).await?;
+            Ok::<_, BoxError>(Token::bearer("abc").lifetime(secs(4)))
+        }
+    });
+    let cache = TokenCache::builder(fetcher).clock(TestClock::new()).build();
+    let service = OAuthLayer::with_source(cache).layer(client);
+    let mut requests = JoinSet::new();
+    for _ in 0..10 {
+        requests.spawn(service.clone().oneshot(get("https://api.example.com/")));
+    }
+    let start = Instant::now();
+    let outcomes = requests.join_all().await;
+    assert!(start.elapsed() < secs(30), "{:?}", start.elapsed());
+    assert!(outcomes.iter().filter(|outcome| outcome.is_ok()).count() >= 3);
+    for error in outcomes.into_iter().filter_map(Result::err) {
+        assert_eq!(ours(&error).kind(), ErrorKind::Expired);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_same_secret_with_falling_lifetimes_is_one_token() {
     // A gateway that hands out one token until it has run out, with what is left of its life.
@@ -298,6 +331,34 @@ async fn the_same_secret_with_falling_lifetimes_is_one_token() {
     // From 72 s on it asks with growing pauses, and from 90 s on as what is left tells it.
     let per_token = fetches.load(Ordering::SeqCst) / 10;
     assert!((5..=12).contains(&per_token), "{per_token}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_secret_again_keeps_its_first_deadlines() {
+    let endpoint = Endpoint::new(Answer::Token(Token::bearer("abc").lifetime(secs(100))));
+    let cache = endpoint.clone().delay(ms(0)).cache_with(1.0).build();
+    cache.warm_up().await.unwrap();
+    // Due at 64.8 s; the answer says a hundred seconds again.
+    sleep(secs(70)).await;
+    cache.token().await.unwrap();
+    sleep(ms(1)).await;
+    assert_eq!(endpoint.count(), 2);
+    assert_eq!(cache.status().usable_for, Some(ms(19_999)));
+    // The next attempt waits for a second, and nobody is told of a failure.
+    cache.token().await.unwrap();
+    sleep(ms(998)).await;
+    cache.token().await.unwrap();
+    assert_eq!(endpoint.count(), 2);
+    assert!(cache.status().last_error.is_none());
+    sleep(ms(2)).await;
+    cache.token().await.unwrap();
+    sleep(ms(1)).await;
+    assert_eq!(endpoint.count(), 3);
+    // Once it has run out, what the server says then is believed.
+    sleep(secs(20)).await;
+    assert_eq!(cache.status().phase, Phase::Expired);
+    cache.token().await.unwrap();
+    assert_eq!(cache.status().usable_for, Some(secs(90)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -416,6 +477,13 @@ async fn a_token_that_no_header_can_carry_is_an_error_when_it_arrives() {
         let error = cache.token().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{secret:?}");
     }
+    // And it is not kept.
+    let endpoint = Endpoint::new(Answer::Token(Token::bearer("two words")));
+    let cache = endpoint.cache();
+    cache.token().await.unwrap_err();
+    endpoint.set(Answer::New(secs(3600)));
+    sleep(secs(1)).await;
+    assert_eq!(cache.token().await.unwrap().expose_secret(), "token-2");
 }
 
 #[tokio::test(start_paused = true)]

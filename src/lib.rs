@@ -45,6 +45,8 @@
 //! If the resource server rejects the token, it is renewed, once for all who were rejected, and the
 //! request is sent again, once, if its body allows: by default only an empty one, see [`Replay`].
 //!
+//! [Every rule with its default and its reason](docs::rules) is a chapter of its own.
+//!
 //! Requests fail closed: none that should have a token is sent without. The token goes to the
 //! origins that [`OAuthLayer::origin`] names, and never over plain HTTP to another machine unless
 //! that is named.
@@ -116,6 +118,8 @@
 //! | `config` | no | the fetcher from a configuration file, by serde |
 //! | `testing` | no | `testing::AuthorizationServer`, to test against |
 //!
+//! For gRPC there is [`grpc_status`], which needs no feature and no tonic.
+//!
 //! Without any of them the crate depends on `http`, `tower-service`, `tower-layer`, tokio's runtime
 //! and timers, and little else.
 
@@ -125,6 +129,7 @@
 mod cache;
 #[cfg(feature = "client-credentials")]
 mod client_credentials;
+pub mod docs;
 mod error;
 mod fetch;
 mod future;

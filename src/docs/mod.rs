@@ -1,0 +1,4 @@
+//! Chapters, to read.
+
+#[doc = include_str!("rules.md")]
+pub mod rules {}

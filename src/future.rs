@@ -66,16 +66,18 @@ pin_project! {
             #[pin]
             future: S::Future,
             // `None` for a request that is not ours.
-            watch: Option<Watch<L>>,
-            kept: Option<Box<(R::Kept, S)>>,
+            lease: Option<L>,
+            extra: Option<Box<Extra<R::Kept, S>>>,
         },
         Slow { future: Pin<Box<dyn Future<Output = Result<A, BoxError>> + Send>> },
     }
 }
 
-/// What is needed to notice a rejection and to answer it.
-pub(crate) struct Watch<L> {
-    pub(crate) lease: L,
+/// What only some requests need. It is behind one pointer, because futures are moved: a caller that
+/// needs none of it pays for the lease and the pointer.
+pub(crate) struct Extra<K, S> {
+    /// To send the request again.
+    pub(crate) kept: Option<(K, S)>,
     pub(crate) rejected_when: Option<Arc<RejectedWhen>>,
 }
 
@@ -84,12 +86,13 @@ where
     S: Service<Request<R::Body>>,
     R: Replay<B>,
 {
+    #[inline(always)]
     pub(crate) fn hot(
         future: S::Future,
-        watch: Option<Watch<L>>,
-        kept: Option<Box<(R::Kept, S)>>,
+        lease: Option<L>,
+        extra: Option<Box<Extra<R::Kept, S>>>,
     ) -> Self {
-        Self { state: State::Hot { future, watch, kept } }
+        Self { state: State::Hot { future, lease, extra } }
     }
 
     pub(crate) fn slow(
@@ -117,47 +120,71 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
-        let (result, rejected, kept) = match state.as_mut().project() {
-            StateProj::Slow { future } => return future.as_mut().poll(cx),
-            StateProj::Hot { future, watch, kept } => {
-                let result = ready!(future.poll(cx));
-                match watch.take_if(|watch| watch.sees_rejection(&result)) {
-                    None => return Poll::Ready(result.map_err(Into::into)),
-                    Some(watch) => (result, watch.lease, kept.take()),
+        match state.as_mut().project() {
+            StateProj::Slow { future } => future.as_mut().poll(cx),
+            StateProj::Hot { future, lease, extra } => {
+                let response = ready!(future.poll(cx)).map_err(Into::into)?;
+                if !is_rejected(&response, extra) {
+                    return Poll::Ready(Ok(response));
                 }
+                let (lease, extra) = (lease.take(), extra.take());
+                answer_rejection(state, cx, response, lease, extra)
             }
-        };
-        let response = result.map_err(Into::into)?;
-        let renew = rejected.reject();
-        let Some(kept) = kept else {
-            // Polled once, the renewal goes on by itself, for the next request.
-            let _ = pin!(renew).poll(cx);
-            return Poll::Ready(Ok(response));
-        };
-        let mut future = Box::pin(send_again::<S, L, R, B, A>(response, renew, kept));
-        let polled = future.as_mut().poll(cx);
-        state.set(State::Slow { future });
-        polled
+        }
     }
 }
 
-impl<L> Watch<L> {
-    #[inline]
-    fn sees_rejection<A: Body, E>(&self, result: &Result<Response<A>, E>) -> bool {
-        let Ok(response) = result else { return false };
-        let (status, headers) = (response.status(), response.headers());
-        match &self.rejected_when {
-            None => is_rejection(status, headers, || response.body().is_end_stream()),
-            Some(rejected) => rejected(status, headers),
-        }
+#[inline]
+fn is_rejected<A: Body, K, S>(response: &Response<A>, extra: &Option<Box<Extra<K, S>>>) -> bool {
+    let (status, headers) = (response.status(), response.headers());
+    match extra.as_ref().and_then(|extra| extra.rejected_when.as_ref()) {
+        None => is_rejection(status, headers, || response.body().is_end_stream()),
+        Some(rejected) => rejected(status, headers),
     }
+}
+
+/// Has the token renewed, and the request sent again if it was kept.
+#[cold]
+#[inline(never)]
+fn answer_rejection<S, L, R, B, A>(
+    mut state: Pin<&mut State<S, L, R, B, Response<A>>>,
+    cx: &mut Context<'_>,
+    response: Response<A>,
+    lease: Option<L>,
+    extra: Option<Box<Extra<R::Kept, S>>>,
+) -> Poll<Result<Response<A>, BoxError>>
+where
+    S: Service<Request<R::Body>, Response = Response<A>, Error: Into<BoxError>>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    L: Lease,
+    R: Replay<B> + 'static,
+    R::Body: Send,
+    B: 'static,
+    A: Body + Send + 'static,
+{
+    // Not our request, not our answer.
+    let Some(lease) = lease else { return Poll::Ready(Ok(response)) };
+    let renew = lease.reject();
+    let Some((kept, inner)) = extra.and_then(|extra| extra.kept) else {
+        // Polled once, the renewal goes on by itself, for the next request.
+        let _ = pin!(renew).poll(cx);
+        return Poll::Ready(Ok(response));
+    };
+    let mut future = Box::pin(send_again::<S, L, R, B, A>(response, renew, kept, inner));
+    let polled = future.as_mut().poll(cx);
+    state.set(State::Slow { future });
+    polled
 }
 
 /// The answer to a second attempt, or if there can be none, the first answer as it came.
 async fn send_again<S, L, R, B, A>(
     response: Response<A>,
     renew: L::Renew,
-    kept: Box<(R::Kept, S)>,
+    kept: R::Kept,
+    mut inner: S,
 ) -> Result<Response<A>, BoxError>
 where
     S: Service<Request<R::Body>, Response = Response<A>, Error: Into<BoxError>> + Clone,
@@ -165,7 +192,6 @@ where
     R: Replay<B>,
     A: Body,
 {
-    let (kept, mut inner) = *kept;
     let Ok(Some(mut lease)) = renew.await else { return Ok(response) };
     let Some(mut request) = R::again(kept) else { return Ok(response) };
     // Not while the renewal runs: until there is another token, the answer may be the caller's.
@@ -173,7 +199,8 @@ where
     for _ in 0..ACQUIRE_AT_MOST {
         poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
         if lease.is_usable() {
-            authorize(&mut request, &lease)?;
+            let inserted = request.headers_mut().try_insert(AUTHORIZATION, lease.authorization());
+            inserted.map_err(|_| Error::new(ErrorKind::Request))?;
             return inner.call(request).await.map_err(Into::into);
         }
         // Getting ready took its time, and this token has been replaced or has run out. As before,
@@ -183,15 +210,6 @@ where
         lease = another;
     }
     Err(Error::new(ErrorKind::Expired).into())
-}
-
-/// Puts the token in.
-#[inline(always)]
-pub(crate) fn authorize<B>(request: &mut Request<B>, lease: &impl Lease) -> Result<(), Error> {
-    match request.headers_mut().try_insert(AUTHORIZATION, lease.authorization()) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Error::new(ErrorKind::Request)),
-    }
 }
 
 /// Reads an answer that nobody wants, as far as that is worth it.

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use http::{Method, Request, Uri, header::AUTHORIZATION, uri::Authority};
+use http::{HeaderMap, Method, Request, Uri, header::AUTHORIZATION, uri::Authority};
 
 use crate::error::{Error, ErrorKind};
 
@@ -76,9 +76,11 @@ impl Origins {
         Ok(())
     }
 
+    /// What becomes of a request that has no `Authorization` of its own; one that has passes
+    /// wherever it goes, which is seen when the token is put in.
     #[inline(always)]
     pub(crate) fn admit<B>(&self, request: &Request<B>) -> Admission {
-        if request.method() == Method::CONNECT || request.headers().contains_key(AUTHORIZATION) {
+        if request.method() == Method::CONNECT {
             return Admission::Pass;
         }
         // Without an authority the connection decides where it goes, and it is taken to be made
@@ -88,17 +90,19 @@ impl Origins {
         if self.allowed.iter().any(|origin| origin.is(uri, authority)) {
             return Admission::Serve;
         }
-        self.admit_elsewhere(uri)
+        self.admit_elsewhere(uri, request.headers())
     }
 
-    fn admit_elsewhere(&self, uri: &Uri) -> Admission {
-        if !self.allowed.is_empty() {
+    fn admit_elsewhere(&self, uri: &Uri, headers: &HeaderMap) -> Admission {
+        if self.allowed.is_empty() && keeps_secrets(uri) {
+            Admission::Serve
+        } else if headers.contains_key(AUTHORIZATION) {
+            Admission::Pass
+        } else if self.allowed.is_empty() {
+            Admission::Refuse
+        } else {
             self.log(uri);
             Admission::Pass
-        } else if keeps_secrets(uri) {
-            Admission::Serve
-        } else {
-            Admission::Refuse
         }
     }
 

@@ -18,7 +18,9 @@ pub(crate) fn is_rejection(
     match status {
         StatusCode::UNAUTHORIZED => blames_token(headers),
         // Only an answer without a body has its trailers among the headers.
-        StatusCode::OK if ended() => headers.get(&GRPC_STATUS).is_some_and(|code| code == "16"),
+        StatusCode::OK if !headers.is_empty() && ended() => {
+            headers.get(&GRPC_STATUS).is_some_and(|code| code == "16")
+        }
         _ => false,
     }
 }

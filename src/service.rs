@@ -7,14 +7,17 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{
+    HeaderMap, Request, Response,
+    header::{AUTHORIZATION, Entry},
+};
 use http_body::Body;
 use tower_service::Service;
 
 use crate::{
     cache::TokenCache,
     error::{BoxError, Error, ErrorKind},
-    future::{ACQUIRE_AT_MOST, RejectedWhen, ResponseFuture, Watch, authorize},
+    future::{ACQUIRE_AT_MOST, Extra, RejectedWhen, ResponseFuture},
     origin::{Admission, Origins, insecure},
     replay::{EmptyBody, Replay},
     source::{Lease, RequestHead, TokenSource},
@@ -120,12 +123,30 @@ impl<S, T, R> OAuthService<S, T, R> {
     {
         // Before the token is in: what is kept gets another one.
         let (mut request, kept) = self.replay.keep(request);
-        if let Err(error) = authorize(&mut request, &lease) {
-            return self.fail(error);
+        // One look into the map both puts the token in and tells whether it is the only one.
+        match request.headers_mut().try_append(AUTHORIZATION, lease.authorization()) {
+            Ok(false) => {}
+            Ok(true) => return self.pass_with_its_own(request),
+            Err(_) => return self.fail(Error::new(ErrorKind::Request)),
         }
-        let kept = kept.map(|kept| Box::new((kept, self.inner.clone())));
-        let watch = Watch { lease, rejected_when: self.rules.rejected_when.clone() };
-        ResponseFuture::hot(self.inner.call(request), Some(watch), kept)
+        let extra = self.extra(kept);
+        ResponseFuture::hot(self.inner.call(request), Some(lease), extra)
+    }
+
+    /// What is needed if the token is rejected, beyond the lease; nothing under
+    /// [`Never`](crate::Never) and the standard rules.
+    #[inline]
+    fn extra<K>(&self, kept: Option<K>) -> Option<Box<Extra<K, S>>>
+    where
+        S: Clone,
+    {
+        if kept.is_none() && self.rules.rejected_when.is_none() {
+            return None;
+        }
+        Some(Box::new(Extra {
+            kept: kept.map(|kept| (kept, self.inner.clone())),
+            rejected_when: self.rules.rejected_when.clone(),
+        }))
     }
 
     /// The slow path: there is no token yet.
@@ -143,6 +164,9 @@ impl<S, T, R> OAuthService<S, T, R> {
         B: Send + 'static,
         A: Body + Send + 'static,
     {
+        if request.headers().contains_key(AUTHORIZATION) {
+            return self.pass(request);
+        }
         // A place that is held while waiting for something else may be the place that the fetch
         // needs.
         self.give_readiness_back();
@@ -177,6 +201,21 @@ impl<S, T, R> OAuthService<S, T, R> {
         ResponseFuture::hot(self.inner.call(request), None, None)
     }
 
+    /// For a request that brought its own `Authorization`, and now has ours as well.
+    #[cold]
+    fn pass_with_its_own<B>(
+        &mut self,
+        mut request: Request<R::Body>,
+    ) -> ResponseFuture<S, T::Lease, R, B>
+    where
+        S: Service<Request<R::Body>>,
+        T: TokenSource,
+        R: Replay<B>,
+    {
+        remove_last(request.headers_mut());
+        ResponseFuture::hot(self.inner.call(request), None, None)
+    }
+
     #[cold]
     fn fail<B>(&mut self, error: Error) -> ResponseFuture<S, T::Lease, R, B>
     where
@@ -195,6 +234,18 @@ impl<S, T, R> OAuthService<S, T, R> {
         S: Clone,
     {
         self.inner = self.inner.clone();
+    }
+}
+
+/// Takes the last value of `Authorization` out, and leaves everything else as and where it was.
+fn remove_last(headers: &mut HeaderMap) {
+    let mut values: Vec<_> = headers.get_all(AUTHORIZATION).iter().cloned().collect();
+    values.pop();
+    let mut values = values.into_iter();
+    if let (Entry::Occupied(mut entry), Some(first)) = (headers.entry(AUTHORIZATION), values.next())
+    {
+        entry.insert_mult(first);
+        values.for_each(|value| entry.append(value));
     }
 }
 

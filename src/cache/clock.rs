@@ -1,6 +1,6 @@
 //! The clock that deadlines are on.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// A clock that never steps and that goes on while the machine sleeps.
 ///
@@ -43,5 +43,22 @@ impl Clock for SystemClock {
 impl fmt::Debug for SystemClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SystemClock")
+    }
+}
+
+/// The clock of one cache. The machine's, which every request reads, is not behind a pointer.
+#[derive(Clone)]
+pub(super) enum CacheClock {
+    System,
+    Own(Arc<dyn Clock>),
+}
+
+impl CacheClock {
+    #[inline]
+    pub(super) fn now(&self) -> Duration {
+        match self {
+            Self::System => SystemClock.now(),
+            Self::Own(clock) => clock.now(),
+        }
     }
 }

@@ -10,7 +10,7 @@ use tokio::{runtime::Handle, task::AbortHandle, time::Sleep};
 
 use crate::{
     cache::{
-        clock::Clock,
+        clock::CacheClock,
         fetching::fly,
         flight::{Crew, Flight, Seat},
         lanes::Lanes,
@@ -34,7 +34,7 @@ pub(super) type Brought = Result<TokenLease, Error>;
 
 pub(super) struct Core {
     pub(super) policy: RefreshPolicy,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: CacheClock,
     chance: Box<dyn Fn() -> f64 + Send + Sync>,
     /// Behind a lock of its own, since cloning it runs the user's code.
     fetcher: Mutex<BoxFetch>,
@@ -69,10 +69,10 @@ impl Core {
     pub(super) fn new(
         fetcher: BoxFetch,
         policy: RefreshPolicy,
-        clock: Arc<dyn Clock>,
+        clock: CacheClock,
         chance: Box<dyn Fn() -> f64 + Send + Sync>,
     ) -> Arc<Self> {
-        let state = State { slot: Slot::new(Arc::clone(&clock)), flight: None, closed: false };
+        let state = State { slot: Slot::new(clock.clone()), flight: None, closed: false };
         Arc::new(Self {
             policy,
             clock,

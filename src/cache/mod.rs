@@ -24,7 +24,7 @@ pub use self::{
     lease::{Renew, TokenLease},
     policy::RefreshPolicy,
 };
-use self::{core::Core, slot::Look};
+use self::{clock::CacheClock, core::Core, slot::Look};
 use crate::{
     error::Error,
     fetch::{BoxFetch, FetchToken},
@@ -82,7 +82,7 @@ impl TokenCache {
         TokenCacheBuilder {
             fetcher: fetcher.boxed(),
             policy: RefreshPolicy::default(),
-            clock: Arc::new(SystemClock),
+            clock: CacheClock::System,
             chance: Box::new(fastrand::f64),
         }
     }
@@ -201,7 +201,7 @@ pub enum Phase {
 pub struct TokenCacheBuilder {
     fetcher: BoxFetch,
     policy: RefreshPolicy,
-    clock: Arc<dyn Clock>,
+    clock: CacheClock,
     chance: Box<dyn Fn() -> f64 + Send + Sync>,
 }
 
@@ -214,7 +214,7 @@ impl TokenCacheBuilder {
 
     /// The clock that deadlines are on. Default: [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = CacheClock::Own(Arc::new(clock));
         self
     }
 

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    cache::{clock::Clock, policy::Deadlines},
+    cache::{clock::CacheClock, policy::Deadlines},
     error::{Error, ErrorKind, TimeLeft},
     fetch::{Reason, TokenRequest},
     token::Token,
@@ -68,7 +68,7 @@ pub(super) enum Verdict {
 }
 
 pub(super) struct Slot {
-    clock: Arc<dyn Clock>,
+    clock: CacheClock,
     state: State,
     window: Option<Window>,
     /// Fetches in a row that brought nothing new.
@@ -81,7 +81,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(clock: CacheClock) -> Self {
         Self {
             clock,
             state: State::Empty,
@@ -198,7 +198,7 @@ impl Slot {
         let back_off = back_off(error.is_transient(), self.failures, chance);
         let asked = error.asked_to_wait().unwrap_or_default().min(FIVE_MINUTES);
         let until = now.saturating_add(back_off.max(asked));
-        let clock = Arc::clone(&self.clock);
+        let clock = self.clock.clone();
         let left: TimeLeft = Arc::new(move || until.saturating_sub(clock.now()));
         let error = error.with_time_left(left);
         self.window = Some(Window { until, error: Some(error.clone()) });

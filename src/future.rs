@@ -173,10 +173,13 @@ where
         let _ = pin!(renew).poll(cx);
         return Poll::Ready(Ok(response));
     };
-    let mut future = Box::pin(send_again::<S, L, R, B, A>(response, renew, kept, inner));
-    let polled = future.as_mut().poll(cx);
+    let future = Box::pin(send_again::<S, L, R, B, A>(response, renew, kept, inner));
+    // First the first attempt goes, and with it the place that it has in a limit.
     state.set(State::Slow { future });
-    polled
+    match state.project() {
+        StateProj::Slow { future } => future.as_mut().poll(cx),
+        StateProj::Hot { .. } => Poll::Pending,
+    }
 }
 
 /// The answer to a second attempt, or if there can be none, the first answer as it came.

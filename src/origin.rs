@@ -112,11 +112,15 @@ impl Origins {
         let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
         // Not the authority as a whole: it may hold a password.
         let origin = format!("{scheme}://{}{port}", uri.host().unwrap_or_default());
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        if logged.len() < LOGGED_AT_MOST && !logged.contains(&origin) {
-            tracing::warn!(origin, "a request to another origin is sent without an access token");
-            logged.push(origin);
+        {
+            let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+            if logged.len() >= LOGGED_AT_MOST || logged.contains(&origin) {
+                return;
+            }
+            logged.push(origin.clone());
         }
+        // Not under the lock: a subscriber may send a request through here itself.
+        tracing::warn!(origin, "a request to another origin is sent without an access token");
     }
 }
 

@@ -203,18 +203,6 @@ async fn the_last_handle_ends_the_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiting_future_is_a_handle() {
-    let endpoint = Endpoint::with_lifetime(secs(3600));
-    let cache = endpoint.cache();
-    let waiting = {
-        let cache = cache.clone();
-        async move { cache.token().await }
-    };
-    drop(cache);
-    assert_eq!(waiting.await.unwrap().expose_secret(), "token-1");
-}
-
-#[tokio::test(start_paused = true)]
 async fn dropping_the_last_handle_frees_everything() {
     struct Held(#[allow(dead_code)] Arc<()>);
     let alive = Arc::new(());

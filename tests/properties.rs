@@ -113,6 +113,7 @@ struct Model {
     serial: usize,
     held_back: bool,
     failures: u32,
+    transient: bool,
     window_until: Duration,
     /// Not so if the fetch brought the token that is held: then there is no error to give to those
     /// who need one when that has expired.
@@ -145,6 +146,7 @@ impl Model {
             serial: 0,
             held_back: false,
             failures: 0,
+            transient: true,
             window_until: Duration::ZERO,
             failed: false,
             renewals: 0,
@@ -200,7 +202,9 @@ impl Model {
     }
 
     fn open_window(&mut self, transient: bool, retry_after: Duration, now: Duration) {
-        self.failures += 1;
+        // An outage says nothing about the refusal after it.
+        self.failures = if transient == self.transient { self.failures + 1 } else { 1 };
+        self.transient = transient;
         let (factor, longest) = if transient { (2u64, 30) } else { (4, 300) };
         let full = factor.pow((self.failures - 1).min(8)).min(longest);
         self.window_until = now + (secs(full) / 2).max(retry_after.min(secs(300)));

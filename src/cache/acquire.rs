@@ -8,6 +8,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use tokio::time::Sleep;
+
 use crate::{
     cache::{
         core::{Acquired, Brought, Core},
@@ -27,11 +29,15 @@ use crate::{
 pub struct Acquire {
     core: Arc<Core>,
     seat: Option<Seat<Brought>>,
+    /// How many flights ended without a result while this waited.
+    lost: u8,
+    /// Set while it waits for a flight on another runtime: when to give that up for lost.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl Acquire {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core, seat: None }
+        Self { core, seat: None, lost: 0, patience: None }
     }
 }
 
@@ -40,18 +46,27 @@ impl Future for Acquire {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let mut attempts = 0;
         loop {
             let Some(seat) = &mut this.seat else {
                 match this.core.acquire()? {
                     Acquired::Lease(lease) => return Poll::Ready(Ok(lease)),
                     Acquired::Wait(seat) => this.seat = Some(seat),
+                    Acquired::WaitElsewhere(seat, patience) => {
+                        this.seat = Some(seat);
+                        this.patience = patience.map(Box::pin);
+                    }
                 }
-                attempts += 1;
                 continue;
             };
-            let brought = ready!(seat.poll(cx));
-            this.seat = None;
+            let brought = match seat.poll(cx) {
+                Poll::Ready(brought) => brought,
+                Poll::Pending => {
+                    let Some(patience) = &mut this.patience else { return Poll::Pending };
+                    ready!(patience.as_mut().poll(cx));
+                    None
+                }
+            };
+            (this.seat, this.patience) = (None, None);
             match brought {
                 // A usable token outlives any failure: this one was only held back meanwhile.
                 Some(Err(error)) => return Poll::Ready(this.core.peek().ok_or(error)),
@@ -65,9 +80,11 @@ impl Future for Acquire {
                     }
                 }
                 // They end as they begin: this runtime is shutting down.
-                None if attempts == 3 => return Poll::Ready(Err(Error::new(ErrorKind::NoRuntime))),
+                None if this.lost == 3 => {
+                    return Poll::Ready(Err(Error::new(ErrorKind::NoRuntime)));
+                }
                 // Its runtime went away: whoever comes first starts it again on their own.
-                None => {}
+                None => this.lost += 1,
             }
         }
     }

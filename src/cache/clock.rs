@@ -27,8 +27,10 @@ impl Clock for SystemClock {
         const CLOCK: nix::time::ClockId = nix::time::ClockId::CLOCK_BOOTTIME;
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         const CLOCK: nix::time::ClockId = nix::time::ClockId::CLOCK_MONOTONIC;
-        // The call cannot fail for a clock that the system has.
-        nix::time::clock_gettime(CLOCK).map_or(Duration::ZERO, Duration::from)
+        // Every system has one of them.
+        nix::time::clock_gettime(CLOCK)
+            .or_else(|_| nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC))
+            .map_or(Duration::ZERO, Duration::from)
     }
 }
 

@@ -3,10 +3,10 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use tokio::{runtime::Handle, task::AbortHandle, time::Sleep};
+use tokio::{runtime::Handle, time::Sleep};
 
 use crate::{
     cache::{
@@ -17,6 +17,7 @@ use crate::{
         lease::{Record, TokenLease},
         policy::RefreshPolicy,
         slot::{Held, Look, Slot, Verdict},
+        state::{Departure, Flying, State},
     },
     error::{Error, ErrorKind},
     fetch::{BoxFetch, Fetching, TokenRequest},
@@ -24,9 +25,12 @@ use crate::{
     token::Token,
 };
 
+const SECOND: Duration = Duration::from_secs(1);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 tokio::task_local! {
-    /// The core whose flight the current task is.
-    static FETCHING_FOR: usize;
+    /// The core whose flight the current task is, after those whose flights asked for it.
+    static FETCHING_FOR: Vec<usize>;
 }
 
 /// What a flight brings to everybody who waits for it.
@@ -42,22 +46,12 @@ pub(super) struct Core {
     lanes: Lanes,
 }
 
-pub(super) struct State {
-    pub(super) slot: Slot,
-    flight: Option<Flying>,
-    /// No handle is left to use the lanes: only leases and waiting futures.
-    closed: bool,
-}
-
-struct Flying {
-    flight: Arc<Flight<Brought>>,
-    abort: Option<AbortHandle>,
-}
-
 /// What `Core::acquire` comes to.
 pub(super) enum Acquired {
     Lease(TokenLease),
     Wait(Seat<Brought>),
+    /// The same, on a flight of another runtime, which may be one that nobody drives.
+    WaitElsewhere(Seat<Brought>, Option<Sleep>),
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -72,7 +66,12 @@ impl Core {
         clock: CacheClock,
         chance: Box<dyn Fn() -> f64 + Send + Sync>,
     ) -> Arc<Self> {
-        let state = State { slot: Slot::new(clock.clone()), flight: None, closed: false };
+        let state = State {
+            slot: Slot::new(clock.clone()),
+            flight: None,
+            no_timers_until: Duration::ZERO,
+            closed: false,
+        };
         Arc::new(Self {
             policy,
             clock,
@@ -123,7 +122,9 @@ impl Core {
         match state.slot.look(now) {
             Look::Fresh(held) => Some((held, None)),
             Look::Stale(held) => {
-                let due = state.flight().is_none() && state.slot.may_renew(now);
+                let due = state.flight().is_none()
+                    && state.slot.may_renew(now)
+                    && now >= state.no_timers_until;
                 // Without a runtime the next request that has one renews it.
                 Some((held, due.then(|| self.depart(state, now).ok()).flatten()))
             }
@@ -137,11 +138,22 @@ impl Core {
         let mut state = self.state();
         let (acquired, departure) = if let Some((held, departure)) = self.look(&mut state, now) {
             (Acquired::Lease(self.lease(&state, &held)?), departure)
-        } else if let Some(flight) = state.flight() {
-            if FETCHING_FOR.try_with(|core| *core == self.address()).unwrap_or(false) {
+        } else if let Some(flying) = state.flight() {
+            if FETCHING_FOR.try_with(|cores| cores.contains(&self.address())).unwrap_or(false) {
                 return Err(Error::new(ErrorKind::Recursive));
             }
-            (Acquired::Wait(flight.seat()), None)
+            let seat = flying.flight.seat();
+            if Handle::try_current().is_ok_and(|here| here.id() == flying.runtime) {
+                (Acquired::Wait(seat), None)
+            } else {
+                (
+                    Acquired::WaitElsewhere(
+                        seat,
+                        timer(flying.until.saturating_duration_since(Instant::now())),
+                    ),
+                    None,
+                )
+            }
         } else {
             match self.depart(&mut state, now) {
                 Ok(departure) => (Acquired::Wait(departure.flight.seat()), Some(departure)),
@@ -198,18 +210,32 @@ impl Core {
         let request = state.slot.request(now)?;
         let no_runtime = || Error::new(ErrorKind::NoRuntime);
         let runtime = Handle::try_current().map_err(|_| no_runtime())?;
-        let deadline = timer(self.policy.timeout()).ok_or_else(no_runtime)?;
+        let Some(deadline) = timer(self.policy.timeout()) else {
+            // Finding that out costs a panic: not for every request with a stale token.
+            state.no_timers_until = now.saturating_add(SECOND);
+            return Err(no_runtime());
+        };
         let (flight, crew) = Flight::new();
-        state.flight = Some(Flying { flight: Arc::clone(&flight), abort: None });
-        Ok(Departure { flight, crew, request, runtime, deadline })
+        let lost = state.flight.replace(Flying {
+            flight: Arc::clone(&flight),
+            abort: None,
+            runtime: runtime.id(),
+            until: Instant::now() + self.policy.timeout().min(YEAR) + SECOND,
+        });
+        Ok(Departure { flight, crew, request, runtime, deadline, lost })
     }
 
     fn take_off(self: &Arc<Self>, departure: Option<Departure>) {
-        let Some(Departure { flight, crew, request, runtime, deadline }) = departure else {
+        let Some(Departure { flight, crew, request, runtime, deadline, lost }) = departure else {
             return;
         };
+        if let Some(lost) = lost {
+            lost.end();
+        }
         let work = fly(Arc::downgrade(self), crew, request, deadline);
-        let task = runtime.spawn(FETCHING_FOR.scope(self.address(), work));
+        let mut fetching_for = FETCHING_FOR.try_with(Clone::clone).unwrap_or_default();
+        fetching_for.push(self.address());
+        let task = runtime.spawn(FETCHING_FOR.scope(fetching_for, work));
         if let Some(flying) = &mut self.state().flight {
             if Arc::ptr_eq(&flying.flight, &flight) {
                 flying.abort = Some(task.abort_handle());
@@ -222,15 +248,22 @@ impl Core {
         lock(&self.fetcher).fetch(request)
     }
 
-    /// Puts what a fetch brought into the slot.
+    /// Puts what a fetch brought into the slot, and tells those who wait.
     pub(super) fn land(
         self: &Arc<Self>,
+        crew: &Crew<Brought>,
         result: Result<Token, Error>,
         called_at: Duration,
-    ) -> Brought {
+    ) {
         // Read before the lock is taken: both may be the user's code.
         let (now, chance) = (self.clock.now(), self.chance());
         let mut state = self.state();
+        if !state.flight.as_ref().is_some_and(|flying| crew.is_of(&flying.flight)) {
+            // It was given up for lost, and another one is on its way.
+            return;
+        }
+        // Kept until the lock is free: dropping the error may run the user's code too.
+        let _last_error = state.slot.last_error(Duration::ZERO).cloned();
         let held = match result {
             Ok(token) => {
                 let since_call = now.saturating_sub(called_at);
@@ -246,26 +279,15 @@ impl Core {
         if let Err(error) = &brought {
             tracing::warn!(%error, "no access token could be fetched");
         }
-        brought
-    }
-}
-
-impl State {
-    /// The flight that is up. One that ended without a result, with its runtime, is none.
-    fn flight(&self) -> Option<&Arc<Flight<Brought>>> {
-        self.flight.as_ref().map(|flying| &flying.flight).filter(|flight| !flight.is_over())
-    }
-
-    pub(super) fn is_fetching(&self) -> bool {
-        self.flight().is_some()
+        crew.land(brought);
     }
 }
 
 impl Drop for Core {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(abort) = state.flight.take().and_then(|flying| flying.abort) {
-            abort.abort();
+        if let Some(flying) = state.flight.take() {
+            flying.end();
         }
     }
 }
@@ -274,12 +296,4 @@ impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core").finish_non_exhaustive()
     }
-}
-
-struct Departure {
-    flight: Arc<Flight<Brought>>,
-    crew: Crew<Brought>,
-    request: TokenRequest,
-    runtime: Handle,
-    deadline: Sleep,
 }

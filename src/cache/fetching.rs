@@ -37,7 +37,7 @@ pub(super) async fn fly(
         Err(_) => Err(Error::new(ErrorKind::Panicked)),
     };
     let Some(core) = cache.upgrade() else { return };
-    crew.land(core.land(result, called_at));
+    core.land(&crew, result, called_at);
     drop(core);
     crew.wake().await;
 }
@@ -45,7 +45,7 @@ pub(super) async fn fly(
 /// Polls a fetch until the deadline. A panic in it is an error.
 async fn within(deadline: Sleep, mut fetching: Fetching) -> Result<Token, Error> {
     let mut deadline = pin!(deadline);
-    poll_fn(|cx| {
+    let result = poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| fetching.as_mut().poll(cx)))
             .unwrap_or_else(|_| Poll::Ready(Err(Error::new(ErrorKind::Panicked))));
         if polled.is_pending() && deadline.as_mut().poll(cx).is_ready() {
@@ -53,5 +53,8 @@ async fn within(deadline: Sleep, mut fetching: Fetching) -> Result<Token, Error>
         }
         polled
     })
-    .await
+    .await;
+    // A fetch that is cut off may panic even now.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(fetching)));
+    result
 }

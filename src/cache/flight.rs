@@ -46,6 +46,12 @@ impl<T: Clone> Flight<T> {
 }
 
 impl<T> Flight<T> {
+    /// Ends the flight without a result, if it has not ended yet.
+    pub(crate) fn abandon(&self) {
+        let _ = self.result.set(None);
+        while self.wake_some() {}
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         // Nothing under this lock can panic half-way.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -74,6 +80,10 @@ pub(crate) struct Crew<T> {
 }
 
 impl<T> Crew<T> {
+    pub(crate) fn is_of(&self, flight: &Arc<Flight<T>>) -> bool {
+        Arc::ptr_eq(&self.flight, flight)
+    }
+
     /// Sets the result; whoever looks from now on sees it.
     pub(crate) fn land(&self, result: T) {
         let _ = self.flight.result.set(Some(result));
@@ -90,8 +100,7 @@ impl<T> Crew<T> {
 
 impl<T> Drop for Crew<T> {
     fn drop(&mut self) {
-        let _ = self.flight.result.set(None);
-        while self.flight.wake_some() {}
+        self.flight.abandon();
     }
 }
 

@@ -15,6 +15,7 @@ mod lanes;
 mod lease;
 mod policy;
 mod slot;
+mod state;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -120,8 +121,8 @@ impl TokenCache {
     /// What the cache is in now, for health checks and metrics. Fetches nothing.
     pub fn status(&self) -> CacheStatus {
         let core = &*self.handle.core;
-        let state = core.state();
         let now = core.clock.now();
+        let state = core.state();
         let phase = match state.slot.look(now) {
             Look::Fresh(_) => Phase::Fresh,
             Look::Stale(_) => Phase::Stale,

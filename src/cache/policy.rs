@@ -121,7 +121,7 @@ impl RefreshPolicy {
                 None => usable.mul_f64(0.8),
             };
             let due = due.min(self.max_age.max(kept));
-            due - due.mul_f64(self.jitter * chance)
+            due.saturating_sub(due.mul_f64(self.jitter * chance))
         };
         let at = |since_birth: Duration| now.saturating_add(since_birth).saturating_sub(age);
         Deadlines { refresh_at: at(refresh), usable_until: at(usable), expires_at: at(lifetime) }

@@ -71,8 +71,9 @@ pub(super) struct Slot {
     clock: CacheClock,
     state: State,
     window: Option<Window>,
-    /// Fetches in a row that brought nothing new.
+    /// Fetches in a row that ended alike and brought nothing new, and whether they were refused.
     failures: u32,
+    refused: bool,
     /// Renewals since rejections last stopped for five minutes, as an index of `RENEWAL_PAUSES`.
     renewals: usize,
     /// Until then another rejection is ignored.
@@ -87,6 +88,7 @@ impl Slot {
             state: State::Empty,
             window: None,
             failures: 0,
+            refused: false,
             renewals: 0,
             renewed_until: Duration::ZERO,
             last_rejection: None,
@@ -171,8 +173,7 @@ impl Slot {
             // Caches and gateways hand out one token until it ends: what it said first holds, and
             // asking again at once would bring the same.
             Some(held) if now < held.deadlines.usable_until => {
-                self.failures = self.failures.saturating_add(1);
-                let until = now.saturating_add(back_off(true, self.failures, chance));
+                let until = now.saturating_add(self.back_off(false, chance));
                 self.window = Some(Window { until, error: None });
                 return Ok(held);
             }
@@ -194,8 +195,7 @@ impl Slot {
             self.renewed(now, chance);
             self.release();
         }
-        self.failures = self.failures.saturating_add(1);
-        let back_off = back_off(error.is_transient(), self.failures, chance);
+        let back_off = self.back_off(!error.is_transient(), chance);
         let asked = error.asked_to_wait().unwrap_or_default().min(FIVE_MINUTES);
         let until = now.saturating_add(back_off.max(asked));
         let clock = self.clock.clone();
@@ -231,6 +231,14 @@ impl Slot {
         if let State::HeldBack(held) = &self.state {
             self.state = State::Held(held.clone());
         }
+    }
+
+    /// The pause after one more fetch that brought nothing new.
+    fn back_off(&mut self, refused: bool, chance: f64) -> Duration {
+        // An outage says nothing about the refusal after it.
+        self.failures = if refused == self.refused { self.failures.saturating_add(1) } else { 1 };
+        self.refused = refused;
+        back_off(!refused, self.failures, chance)
     }
 
     fn renewed(&mut self, now: Duration, chance: f64) {

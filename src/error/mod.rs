@@ -27,6 +27,7 @@ pub struct Error {
     left: Option<TimeLeft>,
 }
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     status: Option<StatusCode>,
@@ -35,7 +36,7 @@ struct Inner {
     field: Option<&'static str>,
     hint: Option<Box<str>>,
     retry_after: Option<Duration>,
-    source: Option<BoxError>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
@@ -95,7 +96,7 @@ impl Error {
     /// Sets the cause. It can be printed by whoever reports the error: it must hold no secret.
     #[must_use]
     pub fn with_source(self, source: impl Into<BoxError>) -> Self {
-        let source = source.into();
+        let source = Arc::from(source.into());
         self.with(|inner| inner.source = Some(source))
     }
 
@@ -121,11 +122,8 @@ impl Error {
         Self { inner: Arc::clone(&self.inner), left: Some(left) }
     }
 
-    /// Changes an error that nobody else holds yet; one that is shared is left as it is.
     fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.inner) {
-            change(inner);
-        }
+        change(Arc::make_mut(&mut self.inner));
         self
     }
 

@@ -36,7 +36,7 @@ const DELAY: Duration = Duration::from_millis(300);
 const CONNECTIONS: usize = 50;
 
 /// An HTTP client whose requests all leave with a token: a type that a struct can name.
-type Client = OAuthService<ConcurrencyLimit<Http>>;
+type Client = OAuthService<ConcurrencyLimit<Http>, TokenCache>;
 type Http = BoxCloneService<Request<Empty<Bytes>>, Response<Incoming>, legacy::Error>;
 
 struct Api {

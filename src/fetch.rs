@@ -113,11 +113,15 @@ where
 /// use std::time::Duration;
 /// use tower_oauth::{BoxError, OAuthLayer, Token, fetch_fn};
 ///
+/// # fn main() -> Result<(), tower_oauth::Error> {
 /// let fetcher = fetch_fn(|_request| async {
 ///     // Ask a metadata server, read a file, call another crate ...
 ///     Ok::<_, BoxError>(Token::bearer("secret").lifetime(Duration::from_secs(600)))
 /// });
-/// let layer = OAuthLayer::new(fetcher);
+/// let layer = OAuthLayer::new(fetcher).origin("https://api.example.com")?;
+/// # let _: OAuthLayer = layer;
+/// # Ok(())
+/// # }
 /// ```
 pub fn fetch_fn<F, Fut, E>(fetch: F) -> FetchFn<F>
 where

@@ -84,24 +84,29 @@
 //! use http::{Request, Response};
 //! use http_body_util::Full;
 //! use tower::{Layer, Service, ServiceExt, util::BoxCloneService};
-//! use tower_oauth::{BoxError, OAuthLayer, TokenCache};
+//! use tower_oauth::{BoxError, Error, OAuthLayer, TokenCache};
 //!
 //! pub struct Api {
 //!     http: BoxCloneService<Request<Full<Bytes>>, Response<Full<Bytes>>, BoxError>,
 //! }
 //!
 //! impl Api {
-//!     pub fn new<C>(client: C, tokens: TokenCache) -> Self
+//!     pub fn new<C>(client: C, tokens: TokenCache) -> Result<Self, Error>
 //!     where
 //!         C: Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>>,
 //!         C: Clone + Send + 'static,
 //!         C::Error: Into<BoxError>,
 //!         C::Future: Send,
 //!     {
-//!         Self { http: OAuthLayer::with_source(tokens).layer(client).boxed_clone() }
+//!         let layer = OAuthLayer::with_source(tokens).origin("https://api.example.com")?;
+//!         Ok(Self { http: layer.layer(client).boxed_clone() })
 //!     }
 //! }
 //! ```
+//!
+//! Compilers up to today do not see that a future with a [`BoxError`] in its type is `Send` if it is
+//! awaited in a spawned `async` block. Where that hurts, spawn `api.oneshot(request)` itself, or give
+//! the client an error type of its own.
 //!
 //! # Errors
 //!

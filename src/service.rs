@@ -15,7 +15,6 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::{
-    cache::TokenCache,
     error::{BoxError, Error, ErrorKind},
     future::{ACQUIRE_AT_MOST, Extra, RejectedWhen, ResponseFuture},
     origin::{Admission, Origins, insecure},
@@ -37,7 +36,7 @@ use crate::{
 /// The inner service's own error, or an [`Error`], which [`Error::find`] gets out of the
 /// [`BoxError`].
 #[derive(Clone)]
-pub struct OAuthService<S, T = TokenCache, R = EmptyBody> {
+pub struct OAuthService<S, T, R = EmptyBody> {
     inner: S,
     source: T,
     replay: R,

@@ -61,7 +61,8 @@ pub trait TokenSource {
     /// A token that can be used right now. Never waits, and needs no runtime.
     fn peek(&mut self, request: &RequestHead<'_>) -> Option<Self::Lease>;
 
-    /// A token, as soon as there is one. Needs no runtime until what it returns is polled.
+    /// A token, as soon as there is one. Needs no runtime until what it returns is polled, and
+    /// fails with why there is none.
     fn acquire(&mut self, request: &RequestHead<'_>) -> Self::Acquire;
 }
 
@@ -79,7 +80,8 @@ pub trait Lease: Sized + Send + 'static {
     fn is_usable(&self) -> bool;
 
     /// The resource server did not accept the token. Gives the lease on another token, which can
-    /// take a renewal, or `None` if there is no other one to be had now.
+    /// take a renewal, or `None` if there is no other one to be had now. An error, why the renewal
+    /// failed, means the same to whoever sent the request: its answer stands.
     ///
     /// Also called for a token that is no longer [usable](Self::is_usable) when its request could
     /// be sent again.

@@ -105,7 +105,8 @@ impl Token {
     }
 
     /// When to renew it, if the server's documentation asks for another time than the cache's
-    /// usual four fifths of its life. It is renewed before it expires whatever stands here.
+    /// usual four fifths of its usable time. At least a second, and at most 95 % of the time in
+    /// which it can be used, so that it is renewed before it expires whatever stands here.
     #[must_use]
     pub fn renew_after(mut self, renew_after: Duration) -> Self {
         self.renew_after = Some(renew_after);

@@ -100,6 +100,8 @@ impl fmt::Debug for TokenLease {
 /// The outcome of the rejection of a [`TokenLease`]: the lease on another token, or `None` if the
 /// cache keeps the one that was rejected.
 ///
+/// # Cancel safety
+///
 /// Does nothing until it is polled. Dropping it after that does not stop the renewal.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]

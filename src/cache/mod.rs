@@ -41,6 +41,9 @@ use crate::{
 /// with the last handle of the cache (or lease, or waiting future), and a cache that nobody asks
 /// fetches nothing.
 ///
+/// A fetcher that asks its own cache, directly or through other caches, gets an error at once. It
+/// is not noticed through a task that the fetcher spawns itself: that fetch ends at its timeout.
+///
 /// After a failure callers without a usable token get the error at once until the next attempt is
 /// due; see [`Error::retry_after`]. A token that can be used outlives any failure.
 ///

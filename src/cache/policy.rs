@@ -56,7 +56,7 @@ impl RefreshPolicy {
 
     /// The lifetime of a token that comes without one. Default: 5 minutes, since a token that is
     /// kept "for ever" fails for ever. [`Duration::MAX`] says that such tokens live for a year,
-    /// which is what any lifetime is capped at.
+    /// which is what any lifetime is capped at. Less than a second counts as a second.
     #[must_use]
     pub fn default_lifetime(mut self, default_lifetime: Duration) -> Self {
         self.default_lifetime = default_lifetime;

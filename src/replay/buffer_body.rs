@@ -26,14 +26,16 @@ use crate::replay::{
 ///
 /// ```
 /// use tower::{Layer, Service};
-/// use tower_oauth::{BufferBody, OAuthLayer, Token};
+/// use tower_oauth::{BufferBody, Error, OAuthLayer, TokenCache};
 ///
 /// fn with_token(
 ///     channel: tonic::transport::Channel,
-/// ) -> impl Service<http::Request<tonic::body::Body>> {
-///     OAuthLayer::with_source(Token::bearer("abc"))
-///         .replay(BufferBody::new(64 * 1024).into_body(tonic::body::Body::new))
-///         .layer(channel)
+///     tokens: TokenCache,
+/// ) -> Result<impl Service<http::Request<tonic::body::Body>>, Error> {
+///     let layer = OAuthLayer::with_source(tokens)
+///         .origin("https://api.example.com")?
+///         .replay(BufferBody::new(64 * 1024).into_body(tonic::body::Body::new));
+///     Ok(layer.layer(channel))
 /// }
 /// ```
 #[derive(Clone, Copy)]

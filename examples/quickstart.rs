@@ -9,6 +9,7 @@
 //! zero if there was none.
 
 use std::{
+    collections::BTreeSet,
     env, fmt,
     process::ExitCode,
     sync::atomic::{AtomicU64, Ordering},
@@ -145,7 +146,10 @@ async fn outage(tally: &mut Tally, server: &AuthorizationServer, api: &Api) -> R
     let before = server.token_requests();
     let herd = api.at_once(1000).await;
     println!("   After that: {herd}.");
-    println!("   Token requests: {}. One error for all:", server.token_requests() - before);
+    println!("   Token requests: {}.", server.token_requests() - before);
+    // The time until the next attempt, at the end of each, counts down.
+    let errors: BTreeSet<_> = herd.failures.iter().map(|error| error.split(';').next()).collect();
+    println!("   Different errors among them: {}. It is shared by all:", errors.len());
     println!("   \"{}\"", herd.failures.first().map_or("none", String::as_str));
     tally.requests += herd.requests;
 

@@ -117,34 +117,34 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
-        loop {
-            let (response, lease, kept) = match state.as_mut().project() {
-                StateProj::Slow { future } => return future.as_mut().poll(cx),
-                StateProj::Hot { future, watch, kept } => {
-                    let response = ready!(future.poll(cx)).map_err(Into::into)?;
-                    match watch.take() {
-                        Some(watch) if watch.sees_rejection(&response) => {
-                            (response, watch.lease, kept.take())
-                        }
-                        _ => return Poll::Ready(Ok(response)),
-                    }
+        let (result, rejected, kept) = match state.as_mut().project() {
+            StateProj::Slow { future } => return future.as_mut().poll(cx),
+            StateProj::Hot { future, watch, kept } => {
+                let result = ready!(future.poll(cx));
+                match watch.take_if(|watch| watch.sees_rejection(&result)) {
+                    None => return Poll::Ready(result.map_err(Into::into)),
+                    Some(watch) => (result, watch.lease, kept.take()),
                 }
-            };
-            let renew = lease.reject();
-            let Some(kept) = kept else {
-                // Polled once, the renewal goes on by itself, for the next request.
-                let _ = pin!(renew).poll(cx);
-                return Poll::Ready(Ok(response));
-            };
-            let future = Box::pin(send_again::<S, L, R, B, A>(response, renew, kept));
-            state.set(State::Slow { future });
-        }
+            }
+        };
+        let response = result.map_err(Into::into)?;
+        let renew = rejected.reject();
+        let Some(kept) = kept else {
+            // Polled once, the renewal goes on by itself, for the next request.
+            let _ = pin!(renew).poll(cx);
+            return Poll::Ready(Ok(response));
+        };
+        let mut future = Box::pin(send_again::<S, L, R, B, A>(response, renew, kept));
+        let polled = future.as_mut().poll(cx);
+        state.set(State::Slow { future });
+        polled
     }
 }
 
 impl<L> Watch<L> {
     #[inline]
-    fn sees_rejection<A: Body>(&self, response: &Response<A>) -> bool {
+    fn sees_rejection<A: Body, E>(&self, result: &Result<Response<A>, E>) -> bool {
+        let Ok(response) = result else { return false };
         let (status, headers) = (response.status(), response.headers());
         match &self.rejected_when {
             None => is_rejection(status, headers, || response.body().is_end_stream()),
@@ -186,7 +186,7 @@ where
 }
 
 /// Puts the token in.
-#[inline]
+#[inline(always)]
 pub(crate) fn authorize<B>(request: &mut Request<B>, lease: &impl Lease) -> Result<(), Error> {
     match request.headers_mut().try_insert(AUTHORIZATION, lease.authorization()) {
         Ok(_) => Ok(()),

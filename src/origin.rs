@@ -5,11 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use http::{
-    Method, Request, Uri,
-    header::AUTHORIZATION,
-    uri::{Authority, Scheme},
-};
+use http::{Method, Request, Uri, header::AUTHORIZATION, uri::Authority};
 
 use crate::error::{Error, ErrorKind};
 
@@ -38,7 +34,7 @@ pub(crate) struct Origins {
 /// Scheme, host and effective port (RFC 6454 §4).
 #[derive(Clone)]
 struct Origin {
-    scheme: Scheme,
+    https: bool,
     authority: Authority,
     port: u16,
 }
@@ -61,44 +57,49 @@ impl Origins {
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
             return Err(invalid("it needs a scheme and a host, as in https://api.example.com"));
         };
-        if default_port(&scheme).is_none() {
+        let Some(https) = is_https(scheme.as_str()) else {
             return Err(invalid("its scheme is neither https nor http"));
-        }
+        };
         if authority.as_str().contains('@') {
             return Err(invalid("it must not have a user name"));
         }
         if authority.host().is_empty() {
             return Err(invalid("its host is empty"));
         }
-        let Some(port) = port(&scheme, &authority) else {
+        let Some(port) = port(https, &authority) else {
             return Err(invalid("its port is no port number"));
         };
         if parts.path_and_query.is_some_and(|path| path != "/") {
             return Err(invalid("it must not have a path"));
         }
-        self.allowed.push(Origin { scheme, authority, port });
+        self.allowed.push(Origin { https, authority, port });
         Ok(())
     }
 
+    #[inline(always)]
     pub(crate) fn admit<B>(&self, request: &Request<B>) -> Admission {
-        if request.headers().contains_key(AUTHORIZATION) || request.method() == Method::CONNECT {
+        if request.method() == Method::CONNECT || request.headers().contains_key(AUTHORIZATION) {
             return Admission::Pass;
         }
-        let uri = request.uri();
         // Without an authority the connection decides where it goes, and it is taken to be made
         // for the first origin.
+        let uri = request.uri();
         let Some(authority) = uri.authority() else { return Admission::Serve };
-        if self.allowed.is_empty() {
-            return if keeps_secrets(uri) { Admission::Serve } else { Admission::Refuse };
-        }
-        if uri
-            .scheme()
-            .is_some_and(|scheme| self.allowed.iter().any(|origin| origin.is(scheme, authority)))
-        {
+        if self.allowed.iter().any(|origin| origin.is(uri, authority)) {
             return Admission::Serve;
         }
-        self.log(uri);
-        Admission::Pass
+        self.admit_elsewhere(uri)
+    }
+
+    fn admit_elsewhere(&self, uri: &Uri) -> Admission {
+        if !self.allowed.is_empty() {
+            self.log(uri);
+            Admission::Pass
+        } else if keeps_secrets(uri) {
+            Admission::Serve
+        } else {
+            Admission::Refuse
+        }
     }
 
     #[cold]
@@ -116,46 +117,49 @@ impl Origins {
 }
 
 impl Origin {
-    fn is(&self, scheme: &Scheme, authority: &Authority) -> bool {
-        if self.scheme != *scheme {
-            return false;
-        }
+    #[inline]
+    fn is(&self, uri: &Uri, authority: &Authority) -> bool {
         // Most requests spell it as it was configured.
-        self.authority.as_str() == authority.as_str()
-            || (self.authority.host().eq_ignore_ascii_case(authority.host())
-                && port(scheme, authority).is_some_and(|port| port == self.port))
+        uri.scheme_str().and_then(is_https) == Some(self.https)
+            && (self.authority.as_str() == authority.as_str() || self.is_equal(authority))
+    }
+
+    #[cold]
+    fn is_equal(&self, authority: &Authority) -> bool {
+        self.authority.host().eq_ignore_ascii_case(authority.host())
+            && port(self.https, authority) == Some(self.port)
     }
 }
 
-fn default_port(scheme: &Scheme) -> Option<u16> {
-    match scheme.as_str() {
-        "https" => Some(443),
-        "http" => Some(80),
+#[inline]
+fn is_https(scheme: &str) -> Option<bool> {
+    match scheme {
+        "https" => Some(true),
+        "http" => Some(false),
         _ => None,
     }
 }
 
 /// The effective port; `None` if it is no port number.
-fn port(scheme: &Scheme, authority: &Authority) -> Option<u16> {
+fn port(https: bool, authority: &Authority) -> Option<u16> {
     let text = authority.as_str();
     let (_, text) = text.rsplit_once('@').unwrap_or(("", text));
     match text.strip_prefix(authority.host())? {
-        "" => default_port(scheme),
+        "" => Some(if https { 443 } else { 80 }),
         port => port.strip_prefix(':')?.parse().ok(),
     }
 }
 
 /// Whether nobody between here and there can read a header: https, or this very machine by a name
 /// that no resolver is asked for.
-fn keeps_secrets(uri: &Uri) -> bool {
-    if uri.scheme() == Some(&Scheme::HTTPS) {
-        return true;
-    }
+pub(crate) fn keeps_secrets(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
-    uri.scheme() == Some(&Scheme::HTTP)
-        && (host.eq_ignore_ascii_case("localhost")
+    uri.scheme_str().and_then(is_https).is_some_and(|https| {
+        https
+            || host.eq_ignore_ascii_case("localhost")
             || host == "[::1]"
-            || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback()))
+            || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+    })
 }
 
 /// The error for [`Admission::Refuse`].

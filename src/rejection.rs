@@ -1,12 +1,15 @@
 //! The standard answer to "was this token rejected?".
 
-use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, StatusCode, header::WWW_AUTHENTICATE};
+
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Whether the resource server rejected the token.
 ///
 /// A 401 did (RFC 6750 §3.1), unless a Bearer challenge in it names another reason; an answer of
 /// gRPC did if it is trailers-only with the status UNAUTHENTICATED. A 403 did not: another token
 /// of the same client has the same rights.
+#[inline]
 pub(crate) fn is_rejection(
     status: StatusCode,
     headers: &HeaderMap,
@@ -15,7 +18,7 @@ pub(crate) fn is_rejection(
     match status {
         StatusCode::UNAUTHORIZED => blames_token(headers),
         // Only an answer without a body has its trailers among the headers.
-        StatusCode::OK if ended() => headers.get("grpc-status").is_some_and(|code| code == "16"),
+        StatusCode::OK if ended() => headers.get(&GRPC_STATUS).is_some_and(|code| code == "16"),
         _ => false,
     }
 }

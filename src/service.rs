@@ -94,44 +94,19 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.rules.origins.admit(&request) {
-            Admission::Serve => {}
-            Admission::Pass => {
-                let (request, _) = self.replay.keep(request);
-                return ResponseFuture::hot(self.inner.call(request), None, None);
-            }
-            Admission::Refuse => return self.fail(insecure()),
+            Admission::Serve => match self.source.peek(&RequestHead::from(&request)) {
+                Some(lease) => self.send(request, lease),
+                None => self.send_later(request),
+            },
+            Admission::Pass => self.pass(request),
+            Admission::Refuse => self.fail(insecure()),
         }
-
-        // The hot path: there is a token, and the inner service is ready.
-        if let Some(lease) = self.source.peek(&RequestHead::from(&request)) {
-            return self.send(request, lease);
-        }
-
-        // The slow path. The readiness that we hold is given back first: a place that is held while
-        // waiting for something else may be the place that the fetch needs.
-        self.give_readiness_back();
-        let mut this = self.clone();
-        ResponseFuture::slow(async move {
-            for _ in 0..ACQUIRE_AT_MOST {
-                let acquire = this.source.acquire(&RequestHead::from(&request));
-                let lease = acquire.await?;
-                poll_fn(|cx| this.inner.poll_ready(cx)).await.map_err(Into::into)?;
-                // Getting ready took its time: there may be another token by now.
-                let lease = Some(lease)
-                    .filter(Lease::is_usable)
-                    .or_else(|| this.source.peek(&RequestHead::from(&request)));
-                if let Some(lease) = lease {
-                    return this.send(request, lease).await;
-                }
-                this.give_readiness_back();
-            }
-            Err(Error::new(ErrorKind::Expired).into())
-        })
     }
 }
 
 impl<S, T, R> OAuthService<S, T, R> {
-    #[inline]
+    /// The hot path: there is a token, and the inner service is ready.
+    #[inline(always)] // or the request is copied once more
     fn send<B, A>(
         &mut self,
         request: Request<B>,
@@ -153,6 +128,56 @@ impl<S, T, R> OAuthService<S, T, R> {
         ResponseFuture::hot(self.inner.call(request), Some(watch), kept)
     }
 
+    /// The slow path: there is no token yet.
+    #[cold]
+    fn send_later<B, A>(&mut self, request: Request<B>) -> ResponseFuture<S, T::Lease, R, B>
+    where
+        S: Service<Request<R::Body>, Response = Response<A>, Error: Into<BoxError>>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send,
+        T: TokenSource + Clone + Send + 'static,
+        R: Replay<B> + Clone + Send + 'static,
+        R::Body: Send,
+        B: Send + 'static,
+        A: Body + Send + 'static,
+    {
+        // A place that is held while waiting for something else may be the place that the fetch
+        // needs.
+        self.give_readiness_back();
+        let mut this = self.clone();
+        ResponseFuture::slow(async move {
+            for _ in 0..ACQUIRE_AT_MOST {
+                let acquire = this.source.acquire(&RequestHead::from(&request));
+                let lease = acquire.await?;
+                poll_fn(|cx| this.inner.poll_ready(cx)).await.map_err(Into::into)?;
+                // Getting ready took its time: there may be another token by now.
+                let lease = Some(lease)
+                    .filter(Lease::is_usable)
+                    .or_else(|| this.source.peek(&RequestHead::from(&request)));
+                if let Some(lease) = lease {
+                    return this.send(request, lease).await;
+                }
+                this.give_readiness_back();
+            }
+            Err(Error::new(ErrorKind::Expired).into())
+        })
+    }
+
+    /// For a request that is none of ours.
+    #[cold]
+    fn pass<B>(&mut self, request: Request<B>) -> ResponseFuture<S, T::Lease, R, B>
+    where
+        S: Service<Request<R::Body>>,
+        T: TokenSource,
+        R: Replay<B>,
+    {
+        let (request, _) = self.replay.keep(request);
+        ResponseFuture::hot(self.inner.call(request), None, None)
+    }
+
+    #[cold]
     fn fail<B>(&mut self, error: Error) -> ResponseFuture<S, T::Lease, R, B>
     where
         S: Service<Request<R::Body>> + Clone,

@@ -211,7 +211,7 @@ async fn the_header_is_marked_sensitive() {
         Ok::<_, BoxError>(support::status(StatusCode::OK))
     });
     let endpoint = Endpoint::new(Answer::Token(Token::bearer("abc")));
-    let service = OAuthLayer::new(endpoint.fetcher()).layer(inner.clone());
+    let service = OAuthLayer::new(endpoint.fetcher()).layer(inner);
     service.oneshot(get(URI)).await.unwrap();
     let service = OAuthLayer::with_source(Token::bearer("abc")).layer(inner);
     service.oneshot(get(URI)).await.unwrap();

@@ -1,6 +1,6 @@
 //! The clock that deadlines are on.
 
-use std::{fmt, sync::OnceLock, time::Duration};
+use std::{fmt, time::Duration};
 
 /// A clock that never steps and that goes on while the machine sleeps.
 ///
@@ -10,8 +10,8 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Duration;
 }
 
-/// The machine's clock: `CLOCK_BOOTTIME` on Linux, `mach_continuous_time` on Apple's systems, and
-/// elsewhere what [`Instant`](std::time::Instant) uses, which on Windows counts sleep too.
+/// The machine's clock: `CLOCK_BOOTTIME` on Linux, and elsewhere the monotonic clock, which on
+/// Apple's systems and on Windows counts sleep too.
 ///
 /// Neither the wall clock, which an NTP step would make a whole fleet's tokens expire with, nor a
 /// clock that stands still in suspend, after which dead tokens would look fresh.
@@ -19,10 +19,24 @@ pub trait Clock: Send + Sync + 'static {
 #[allow(clippy::exhaustive_structs)] // written as a value
 pub struct SystemClock;
 
+#[cfg(unix)]
+impl Clock for SystemClock {
+    #[inline]
+    fn now(&self) -> Duration {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        const CLOCK: nix::time::ClockId = nix::time::ClockId::CLOCK_BOOTTIME;
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        const CLOCK: nix::time::ClockId = nix::time::ClockId::CLOCK_MONOTONIC;
+        // The call cannot fail for a clock that the system has.
+        nix::time::clock_gettime(CLOCK).map_or(Duration::ZERO, Duration::from)
+    }
+}
+
+#[cfg(not(unix))]
 impl Clock for SystemClock {
     fn now(&self) -> Duration {
-        static START: OnceLock<boot_time::Instant> = OnceLock::new();
-        START.get_or_init(boot_time::Instant::now).elapsed()
+        static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        START.get_or_init(std::time::Instant::now).elapsed()
     }
 }
 

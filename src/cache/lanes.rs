@@ -42,6 +42,7 @@ impl Lanes {
 }
 
 impl Lane {
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Record>>> {
         // Nothing under this lock can panic half-way.
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
@@ -49,6 +50,7 @@ impl Lane {
 }
 
 /// A number for this thread; threads that were started one after the other have neighbours.
+#[inline]
 fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {

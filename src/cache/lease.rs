@@ -73,6 +73,7 @@ impl TokenLease {
 impl Lease for TokenLease {
     type Renew = Renew;
 
+    #[inline]
     fn authorization(&self) -> HeaderValue {
         self.0.authorization.clone()
     }

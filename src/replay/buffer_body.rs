@@ -25,12 +25,16 @@ use crate::replay::{
 /// type that the inner service wants:
 ///
 /// ```
-/// use tonic::body::Body;
-/// use tower_oauth::BufferBody;
+/// use tower::{Layer, Service};
+/// use tower_oauth::{BufferBody, OAuthLayer, Token};
 ///
-/// let replay = BufferBody::new(64 * 1024).into_body(Body::new);
-/// # fn on_a_channel(_: impl tower_oauth::Replay<Body, Body = Body>) {}
-/// # on_a_channel(replay);
+/// fn with_token(
+///     channel: tonic::transport::Channel,
+/// ) -> impl Service<http::Request<tonic::body::Body>> {
+///     OAuthLayer::with_source(Token::bearer("abc"))
+///         .replay(BufferBody::new(64 * 1024).into_body(tonic::body::Body::new))
+///         .layer(channel)
+/// }
 /// ```
 #[derive(Clone, Copy)]
 pub struct BufferBody<W = AsIs> {

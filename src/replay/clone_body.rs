@@ -15,6 +15,7 @@ impl<B: Clone + Send + 'static> Replay<B> for CloneBody {
     type Body = B;
     type Kept = Request<B>;
 
+    #[inline]
     fn keep(&self, request: Request<B>) -> (Request<B>, Option<Request<B>>) {
         let kept = request.clone();
         (request, Some(kept))

@@ -16,6 +16,7 @@ impl<B: Body + Default> Replay<B> for EmptyBody {
     type Body = B;
     type Kept = Request<()>;
 
+    #[inline]
     fn keep(&self, request: Request<B>) -> (Request<B>, Option<Request<()>>) {
         let kept = request.body().is_end_stream().then(|| head_of(&request));
         (request, kept)

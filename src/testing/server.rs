@@ -35,13 +35,15 @@ impl AuthorizationServer {
 
     /// Adds a client, or gives a known one another secret.
     pub fn client(&self, id: impl Into<String>, secret: impl Into<String>) -> &Self {
-        self.state().clients.insert(id.into(), secret.into());
+        let (id, secret) = (id.into(), secret.into());
+        self.state().clients.insert(id, secret);
         self
     }
 
     /// Sets the path of the token endpoint, by default `/token`.
     pub fn token_path(&self, path: impl Into<String>) -> &Self {
-        self.state().token_path = path.into();
+        let path = path.into();
+        self.state().token_path = path;
         self
     }
 
@@ -50,7 +52,8 @@ impl AuthorizationServer {
     ///
     /// The answer says it in whole seconds, rounded down (RFC 6749 §A.14 knows no others).
     pub fn lifetime(&self, lifetime: impl Into<Option<Duration>>) -> &Self {
-        self.state().issuer.lifetime = lifetime.into();
+        let lifetime = lifetime.into();
+        self.state().issuer.lifetime = lifetime;
         self
     }
 

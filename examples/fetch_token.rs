@@ -1,0 +1,170 @@
+//! Asks a token endpoint for a token, and shows what goes over the wire: for the day when it does
+//! not work.
+//!
+//! ```sh
+//! cargo run --example fetch_token --features client -- --config examples/endpoints/dqe.toml
+//! ```
+//!
+//! Secrets and tokens are never shown. The exit status is 0 only with a token: 1 without one, 2 if
+//! the configuration or the command line cannot be used, 3 after a dry run.
+
+#[path = "fetch_token/advice.rs"]
+mod advice;
+#[path = "fetch_token/http.rs"]
+mod http_client;
+#[path = "fetch_token/odd.rs"]
+mod odd;
+#[path = "fetch_token/show.rs"]
+mod show;
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use clap::Parser;
+use serde::Deserialize;
+use tower::ServiceExt;
+use tower_oauth::{ClientCredentialsBuilder, Error, ErrorKind, RefreshPolicy, Token, TokenCache};
+
+use http_client::{Recorder, Trust};
+
+/// Asks a token endpoint for a token, and shows what goes over the wire.
+///
+/// Secrets and tokens are never shown. The exit status is 0 only with a token: 1 without one, 2 if
+/// the configuration or the command line cannot be used, 3 after a dry run.
+#[derive(Parser)]
+struct Arguments {
+    /// The settings of the token endpoint, in TOML; examples are in `examples/endpoints/`
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+
+    /// Trust this certificate (PEM) and no other, for an endpoint whose certificate is self-signed
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+
+    /// Show the request and send nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// The configuration file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Endpoint {
+    fetcher: ClientCredentialsBuilder,
+    #[serde(default)]
+    refresh: RefreshPolicy,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut out = String::new();
+    let code = match run(&arguments, &mut out).await {
+        Ok(code) => code,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::from(2)
+        }
+    };
+    // A reader that has seen enough, such as `head`, is no error.
+    let _ = io::stdout().write_all(out.as_bytes());
+    code
+}
+
+async fn run(arguments: &Arguments, out: &mut String) -> Result<ExitCode, String> {
+    let file = arguments.config.display();
+    let text = fs::read_to_string(&arguments.config)
+        .map_err(|error| format!("{file} cannot be read: {error}"))?;
+    let endpoint: Endpoint = parse(&text).map_err(|why| format!("{file}: {why}"))?;
+    let places = odd::Places::of(&text);
+    let trust = match &arguments.ca {
+        None => Trust::Platform,
+        Some(path) => Trust::Only(path.clone()),
+    };
+    let recorder = Recorder::new(&trust, arguments.dry_run)?;
+
+    let mut result = fetch(&endpoint, &recorder, &file.to_string()).await?;
+    let secret_is_missing = |error: &&Error| error.kind() == ErrorKind::Fetch;
+    let missing = result.as_ref().err().filter(|_| arguments.dry_run).filter(secret_is_missing);
+    if let Some(error) = missing {
+        *out += &format!("{error}.\nThe request is shown with a stand-in for the secret.\n\n");
+        let fetcher = endpoint.fetcher.clone().client_secret("stand-in");
+        let endpoint = Endpoint { fetcher, refresh: endpoint.refresh };
+        result = fetch(&endpoint, &recorder, &file.to_string()).await?;
+    }
+
+    let record = recorder.take();
+    if let Some(request) = &record.request {
+        *out += &format!("Request\n{}\n", show::request(request));
+    }
+    if arguments.dry_run && record.request.is_some() {
+        out.push_str("Nothing was sent.\n");
+        return Ok(ExitCode::from(3));
+    }
+    if let Some(answer) = &record.answer {
+        *out += &format!("Answer\n{}\n", show::answer(answer, &places));
+    }
+    let code = match &result {
+        Ok((token, tokens)) => {
+            *out += &format!("Token\n{}\n", show::token(token, tokens, &record, &places));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            *out += &format!("No token\n{}\n", advice::on(error, arguments.ca.is_some()));
+            ExitCode::FAILURE
+        }
+    };
+    if let Some(answer) = &record.answer {
+        let odd = odd::findings(answer, &places, record.scope().as_deref());
+        if !odd.is_empty() {
+            *out += &format!("What is odd about the answer\n{}\n", show::list(&odd));
+        }
+    }
+    Ok(code)
+}
+
+type Fetched = Result<(Token, TokenCache), Error>;
+
+/// One fetch as a program would make it: through a cache, under the policy.
+async fn fetch(endpoint: &Endpoint, recorder: &Recorder, file: &str) -> Result<Fetched, String> {
+    // The error before the cache adds when it would try again, which this program does not.
+    let first_hand = Arc::new(Mutex::new(None));
+    let keep = Arc::clone(&first_hand);
+    let fetcher = endpoint
+        .fetcher
+        .clone()
+        .build_with(recorder.clone())
+        .map_err(|error| format!("{file}: {error}"))?
+        .map_err(move |error| {
+            *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+            error
+        });
+    let tokens = TokenCache::builder(fetcher)
+        .refresh(endpoint.refresh.clone())
+        // The latest time that there is for the renewal, which is told.
+        .random(|| 0.0)
+        .build();
+    Ok(match tokens.token().await {
+        Ok(token) => Ok((token, tokens)),
+        Err(error) => {
+            let first_hand = first_hand.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Err(first_hand.unwrap_or(error))
+        }
+    })
+}
+
+/// Says what is wrong and where, without the line itself: that may be the one with the secret.
+fn parse(text: &str) -> Result<Endpoint, String> {
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        let at = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
+        match at {
+            Some(line) => format!("line {line}: {}", error.message()),
+            None => error.message().to_owned(),
+        }
+    })
+}

@@ -1,0 +1,224 @@
+//! What is odd about an answer, in plain words.
+
+use std::time::{Duration, SystemTime};
+
+use http::{StatusCode, header};
+use serde_json::{Map, Value};
+
+use crate::http_client::Answer;
+
+/// Where the configuration says that the answer has its members.
+pub(crate) struct Places {
+    pub(crate) access_token: String,
+    pub(crate) expires_in: String,
+    pub(crate) token_type: String,
+    pub(crate) form: bool,
+}
+
+impl Places {
+    pub(crate) fn of(config: &str) -> Self {
+        let config: toml::Table = config.parse().unwrap_or_default();
+        let fetcher = config.get("fetcher");
+        let member = |name: &str| {
+            let place = fetcher.and_then(|fetcher| fetcher.get("member")?.get(name)?.as_str());
+            place.unwrap_or(name).to_owned()
+        };
+        let format = fetcher.and_then(|fetcher| fetcher.get("answer_format")?.as_str());
+        Self {
+            access_token: member("access_token"),
+            expires_in: member("expires_in"),
+            token_type: member("token_type"),
+            form: format == Some("form"),
+        }
+    }
+}
+
+/// The answer as strict readers see it, and what they stumble over.
+pub(crate) struct Seen {
+    pub(crate) members: Option<Map<String, Value>>,
+    byte_order_mark: bool,
+    trailing_comma: bool,
+}
+
+impl Seen {
+    pub(crate) fn of(body: &[u8], places: &Places) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let bare = text.trim_start_matches('\u{feff}').trim();
+        let byte_order_mark = text.starts_with('\u{feff}');
+        if places.form {
+            let pairs = form_urlencoded::parse(bare.as_bytes()).into_owned();
+            let members = pairs.map(|(name, value)| (name, Value::String(value))).collect();
+            return Self { members: Some(members), byte_order_mark, trailing_comma: false };
+        }
+        let strict = serde_json::from_str(bare).ok();
+        // Good enough for the one comma that servers leave at the end.
+        let lenient = || {
+            let inner = bare.strip_suffix('}')?.trim_end().strip_suffix(',')?;
+            serde_json::from_str(&format!("{inner}}}")).ok()
+        };
+        let trailing_comma = strict.is_none() && lenient().is_some();
+        Self { members: strict.or_else(lenient), byte_order_mark, trailing_comma }
+    }
+
+    /// The member under this name, or where this JSON pointer leads to.
+    pub(crate) fn at(&self, place: &str) -> Option<&Value> {
+        let mut steps = place.strip_prefix('/').unwrap_or(place).split('/');
+        let members = self.members.as_ref()?;
+        if !place.starts_with('/') {
+            return members.get(place);
+        }
+        let first = members.get(steps.next()?)?;
+        steps.try_fold(first, |value, step| match value {
+            Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+            value => value.get(step.replace("~1", "/").replace("~0", "~")),
+        })
+    }
+}
+
+pub(crate) fn findings(answer: &Answer, places: &Places, asked: Option<&str>) -> Vec<String> {
+    let mut odd = Vec::new();
+    let mut say = |what: String| odd.push(what);
+    let Answer { head, body, .. } = answer;
+    let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+
+    if let Some(date) = header(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok()) {
+        let now = SystemTime::now();
+        let apart = now.duration_since(date).unwrap_or_else(|error| error.duration());
+        if apart > Duration::from_secs(60) {
+            say(format!("The server's clock and this machine's are {} s apart.", apart.as_secs()));
+        }
+    }
+    let content_type = header(header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+    let expected = if places.form { "x-www-form-urlencoded" } else { "json" };
+    if !content_type.contains(expected) {
+        say(format!("Its Content-Type is \"{}\".", content_type.escape_debug()));
+    }
+    let seen = Seen::of(body, places);
+    if seen.byte_order_mark {
+        say("It begins with a byte order mark, which JSON does not allow (RFC 8259 §8.1).".into());
+    }
+    if seen.trailing_comma {
+        say("A comma follows the last member, which JSON does not allow. It is ignored.".into());
+    }
+    if !head.status.is_success() {
+        return odd;
+    }
+    let mut say = |what: &str| odd.push(what.to_owned());
+    if head.status != StatusCode::OK {
+        say("A token comes with status 200 (RFC 6749 §5.1); this is another one.");
+    }
+    if seen.members.as_ref().is_none_or(Map::is_empty) {
+        say("It has no members at all.");
+        return odd;
+    }
+    if !header(header::CACHE_CONTROL).unwrap_or_default().contains("no-store") {
+        say("It may be cached: `Cache-Control: no-store` is missing (RFC 6749 §5.1).");
+    }
+    match seen.at(&places.access_token).map(Value::as_str) {
+        None => say("It has no token where one is expected."),
+        Some(None) => say("The token is no text."),
+        Some(Some(token)) if token.len() > 8 * 1024 => {
+            say("The token is longer than 8 KiB; many servers take no header of that size.");
+        }
+        Some(Some(_)) => {}
+    }
+    match seen.at(&places.expires_in) {
+        None | Some(Value::Null) => {
+            say("It does not say how long the token lives; the policy's default is taken.");
+        }
+        Some(Value::String(text)) if !places.form => match text.trim().parse::<f64>() {
+            Ok(_) => say("The lifetime is a text, not a number."),
+            Err(_) => say("The lifetime is a text that is no number; the default is taken."),
+        },
+        Some(Value::Number(number)) => match number.as_f64().unwrap_or_default() {
+            none if none <= 0.0 => say("The token has expired before it came."),
+            some if some < 30.0 => say("The token lives for less than half a minute."),
+            some if some.fract() != 0.0 => say("The lifetime is no whole number."),
+            _ => {}
+        },
+        Some(_) => {}
+    }
+    match seen.at(&places.token_type).map(|value| value.as_str().unwrap_or_default()) {
+        None | Some("") => say("It does not say of which type the token is; Bearer is taken."),
+        Some(other) if other.eq_ignore_ascii_case("Bearer") => {}
+        Some(other) => odd.push(format!("The token type is \"{}\".", other.escape_debug())),
+    }
+    let mut say = |what: &str| odd.push(what.to_owned());
+    if seen.at("refresh_token").is_some() {
+        say("A refresh token comes along, which RFC 6749 §4.4.3 advises against. It is ignored.");
+    }
+    if seen.at("error").is_some_and(|error| !error.is_null()) {
+        say("It has an `error` in spite of its good status.");
+    }
+    let words = |scope: &str| {
+        let mut words: Vec<_> = scope.split_whitespace().map(str::to_owned).collect();
+        words.sort_unstable();
+        words
+    };
+    if let Some(granted) = seen.at("scope").and_then(Value::as_str) {
+        match asked {
+            None => say("It grants a scope, though none was asked for."),
+            Some(asked) if words(asked) != words(granted) => {
+                say("The scope that it grants is not the one that was asked for.");
+            }
+            Some(_) => {}
+        }
+    }
+    odd
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Response;
+
+    use super::*;
+
+    fn odd(config: &str, body: &str) -> String {
+        let places = Places::of(config);
+        let kind = if places.form { "application/x-www-form-urlencoded" } else { "text/json" };
+        let answer = Response::builder()
+            .header("content-type", kind)
+            .header("cache-control", "no-store")
+            .body(())
+            .unwrap();
+        let head = answer.into_parts().0;
+        let answer = Answer { head, body: body.to_owned().into(), time: Duration::ZERO };
+        findings(&answer, &places, Some("a b")).join(" ")
+    }
+
+    #[test]
+    fn what_is_usual_is_not_odd() {
+        let usual = r#"{"access_token":"t","token_type":"bearer","expires_in":3600,"scope":"b a"}"#;
+        assert_eq!(odd("", usual), "");
+        let nested = "[fetcher.member]\naccess_token = '/a/0'\nexpires_in = '/ttl'";
+        assert_eq!(odd(nested, r#"{"a":["t"],"ttl":60,"token_type":"Bearer"}"#), "");
+        let form = "[fetcher]\nanswer_format = 'form'";
+        assert_eq!(odd(form, "access_token=t&token_type=bearer&expires_in=60"), "");
+    }
+
+    #[test]
+    fn what_is_odd_is_said() {
+        let bright_pattern =
+            "{\"access_token\":\"t\",\n\"token_type\":\"Bearer\",\"expires_in\":\"3599\",\n}";
+        for (body, says) in [
+            (bright_pattern, "comma"),
+            (bright_pattern, "lifetime is a text"),
+            ("\u{feff}{\"access_token\":\"t\"}", "byte order mark"),
+            (r#"{"access_token":"t"}"#, "how long the token lives"),
+            (r#"{"access_token":"t"}"#, "of which type"),
+            (r#"{"access_token":"t","token_type":"BearerToken"}"#, "BearerToken"),
+            (r#"{"access_token":"t","expires_in":0}"#, "expired before"),
+            (r#"{"access_token":"t","expires_in":1.5}"#, "less than half a minute"),
+            (r#"{"access_token":"t","expires_in":"soon"}"#, "no number"),
+            (r#"{"access_token":"t","scope":"a"}"#, "not the one"),
+            (r#"{"access_token":"t","refresh_token":"r"}"#, "refresh token"),
+            (r#"{"access_token":"t","error":"e"}"#, "`error`"),
+            ("{}", "no members"),
+            ("<html>", "no members"),
+            (r#"{"token":"t"}"#, "no token where"),
+        ] {
+            let said = odd("", body);
+            assert!(said.contains(says), "{body}: {said}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What a person reads. No secret and no token is in it.
+
+use std::{fmt::Write, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderName, header, request};
+use serde_json::Value;
+use tower_oauth::{Token, TokenCache};
+
+use crate::{
+    http_client::{Answer, Record},
+    odd::{Places, Seen},
+};
+
+/// Parameters and members that are not secret. All others may be, whatever they are called.
+const PUBLIC: [&str; 9] = [
+    "audience",
+    "client_id",
+    "expires_in",
+    "grant_type",
+    "resource",
+    "scope",
+    "status",
+    "token_type",
+    "type",
+];
+
+/// Headers of an answer that say something about tokens, or about who answered.
+const TELLING: [HeaderName; 10] = [
+    header::CONTENT_TYPE,
+    header::DATE,
+    header::RETRY_AFTER,
+    header::WWW_AUTHENTICATE,
+    header::CACHE_CONTROL,
+    header::SERVER,
+    header::VIA,
+    header::ALLOW,
+    header::AGE,
+    header::CONTENT_ENCODING,
+];
+
+pub(crate) fn masked(secret: &str) -> String {
+    format!("*** ({} characters)", secret.chars().count())
+}
+
+fn value(name: &str, text: &str) -> String {
+    if PUBLIC.contains(&name) { printable(text) } else { masked(text) }
+}
+
+/// What a server wrote cannot move the cursor.
+fn printable(text: &str) -> String {
+    text.chars().flat_map(char::escape_debug).take(200).collect()
+}
+
+pub(crate) fn request((head, body): &(request::Parts, Bytes)) -> String {
+    let mut out = String::new();
+    let uri = &head.uri;
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let _ = writeln!(out, "  {} {scheme}://{authority}{}", head.method, uri.path());
+    for (name, text) in &head.headers {
+        let text = String::from_utf8_lossy(text.as_bytes()).into_owned();
+        let shown = match text.split_once(' ') {
+            Some((scheme, secret)) if name == header::AUTHORIZATION => {
+                format!("{scheme} {}", masked(secret))
+            }
+            _ if head.headers[name].is_sensitive() => masked(&text),
+            _ => printable(&text),
+        };
+        let _ = writeln!(out, "  {name}: {shown}");
+    }
+    let _ = writeln!(out);
+    for (name, text) in Record::params(head, &[]) {
+        let _ = writeln!(out, "  {name} = {}  (in the query)", value(&name, &text));
+    }
+    let mut in_body = head.clone();
+    in_body.uri = http::Uri::default();
+    for (name, text) in Record::params(&in_body, body) {
+        let _ = writeln!(out, "  {name} = {}  (in the body)", value(&name, &text));
+    }
+    out
+}
+
+pub(crate) fn answer(answer: &Answer, places: &Places) -> String {
+    let mut out = String::new();
+    let Answer { head, body, time } = answer;
+    let _ = writeln!(out, "  {} in {} ms, {:?}", head.status, time.as_millis(), head.version);
+    for name in TELLING {
+        for text in head.headers.get_all(&name) {
+            let text = String::from_utf8_lossy(text.as_bytes());
+            let _ = writeln!(out, "  {name}: {}", printable(&text));
+        }
+    }
+    if let Some(location) = head.headers.get(header::LOCATION) {
+        // Where to may have the parameters in it, and so the secret.
+        let text = String::from_utf8_lossy(location.as_bytes());
+        let place = text.split(['?', '#']).next().unwrap_or_default();
+        let _ = writeln!(out, "  location: {}", printable(place));
+    }
+    let _ = writeln!(out);
+    match Seen::of(body, places).members {
+        None => {
+            let _ = writeln!(out, "  {} bytes that are no members", body.len());
+        }
+        Some(members) => {
+            for (name, member) in members {
+                let shown = match &member {
+                    Value::String(text) => format!("\"{}\"", value(&name, text)),
+                    Value::Object(members) => {
+                        format!("{{ {} }}", members.keys().cloned().collect::<Vec<_>>().join(", "))
+                    }
+                    Value::Array(items) => format!("a list of {}", items.len()),
+                    other if PUBLIC.contains(&&*name) => other.to_string(),
+                    Value::Null => "null".to_owned(),
+                    _ => "***".to_owned(),
+                };
+                let _ = writeln!(out, "  {}: {shown}", printable(&name));
+            }
+        }
+    }
+    out
+}
+
+pub(crate) fn token(
+    token: &Token,
+    tokens: &TokenCache,
+    record: &Record,
+    places: &Places,
+) -> String {
+    let mut out = String::new();
+    let seen = record.answer.as_ref().map(|answer| Seen::of(&answer.body, places));
+    let text = |place: Option<&Value>| place.and_then(Value::as_str).map(printable);
+    let token_type = seen.as_ref().and_then(|seen| text(seen.at(&places.token_type)));
+    let status = tokens.status();
+    let _ = writeln!(out, "  token     {}", masked(token.expose_secret()));
+    let _ = writeln!(out, "  type      {}", token_type.as_deref().unwrap_or("not said, so Bearer"));
+    let lifetime = token.get_lifetime().map(humane);
+    let _ = writeln!(
+        out,
+        "  lifetime  {}",
+        lifetime.as_deref().unwrap_or("not said, so that of the policy")
+    );
+    if let (Some(refresh_in), Some(usable_for)) = (status.refresh_in, status.usable_for) {
+        let _ = writeln!(out, "  renewed   after {}, or earlier by chance", humane(refresh_in));
+        let _ = writeln!(out, "  not sent  after {}", humane(usable_for));
+    }
+    let asked = record.scope();
+    let granted = seen.as_ref().and_then(|seen| text(seen.at("scope")));
+    let _ = writeln!(
+        out,
+        "  scope     asked: {}; granted: {}",
+        asked.as_deref().map_or_else(|| "none".to_owned(), printable),
+        granted.as_deref().unwrap_or("not said, so what was asked")
+    );
+    out
+}
+
+pub(crate) fn list(lines: &[String]) -> String {
+    lines.iter().fold(String::new(), |out, line| out + "  - " + line + "\n")
+}
+
+fn humane(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64().round() as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds} s"),
+        (0, _) => format!("{minutes} min {seconds} s"),
+        _ => format!("{hours} h {minutes} min {seconds} s"),
+    }
+}

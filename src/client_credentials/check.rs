@@ -1,0 +1,253 @@
+//! A builder's settings, checked, as what every fetch needs.
+
+use std::collections::HashSet;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, uri::Scheme};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    answer::Reader,
+    authentication::{ClientAuth, header_name, sensitive},
+    builder::ClientCredentialsBuilder,
+    exchange::{Exchange, Placement},
+    names::{Names, Parameter},
+    secret::ClientSecret,
+};
+use crate::{error::Error, origin::keeps_secrets};
+
+/// What every fetch starts from.
+pub(super) struct Grant {
+    /// All of the exchange but the credentials.
+    template: Exchange,
+    auth: ClientAuth,
+    names: Names,
+    id: SecretString,
+    secret: Option<ClientSecret>,
+    /// The values of further parameters and headers, any of which may be a key.
+    others: Vec<SecretString>,
+    pub(super) reader: Reader,
+}
+
+impl Grant {
+    /// The exchange for one fetch, and the secret that it was made with.
+    pub(super) fn exchange(&self) -> Result<(Exchange, SecretString), Error> {
+        let secret = match &self.secret {
+            Some(secret) => secret.read()?,
+            None => SecretString::default(),
+        };
+        let mut exchange = self.template.clone();
+        self.auth.apply(&mut exchange, &self.names, self.id(), secret.expose_secret())?;
+        Ok((exchange, secret))
+    }
+
+    pub(super) fn id(&self) -> &str {
+        self.id.expose_secret()
+    }
+
+    pub(super) fn other_secrets(&self) -> impl Iterator<Item = &str> {
+        self.others.iter().map(|other| other.expose_secret())
+    }
+
+    pub(super) fn uri(&self) -> &Uri {
+        &self.template.uri
+    }
+
+    pub(super) fn check(builder: ClientCredentialsBuilder) -> Result<Self, Error> {
+        let uri = token_endpoint(&builder.url, builder.allow_http)?;
+        let id = match builder.client_id {
+            Some(id) if !id.expose_secret().is_empty() => id,
+            Some(_) => return Err(Error::config("client_id", "it is empty")),
+            None => return Err(Error::config("client_id", "it is missing")),
+        };
+        let secret = builder.client_secret.filter(|_| builder.auth.needs_secret());
+        match &secret {
+            Some(secret) if secret.is_empty() => {
+                return Err(Error::config("client_secret", "it is empty"));
+            }
+            None if builder.auth.needs_secret() => {
+                return Err(Error::config(
+                    "client_secret",
+                    "it is missing; a client without one has `ClientAuth::None`",
+                ));
+            }
+            _ => {}
+        }
+        if builder.auth == ClientAuth::BasicRaw && id.expose_secret().contains(':') {
+            return Err(Error::config(
+                "client_id",
+                "a colon ends the id in Basic authentication; `ClientAuth::Basic` encodes it",
+            ));
+        }
+        let safe = [Method::GET, Method::HEAD].contains(&builder.method);
+        let placement =
+            builder.placement.unwrap_or(if safe { Placement::Query } else { Placement::Form });
+        if safe && placement != Placement::Query {
+            return Err(Error::config("placement", "a GET request has no body"));
+        }
+
+        let mut template = Exchange::new(builder.method, uri);
+        template.placement = placement;
+        template.headers = headers(&builder.headers, &builder.auth)?;
+        let names = builder.names;
+        check_names(&names)?;
+        check_reader(&builder.reader)?;
+        let mut standard = |field: &'static str, parameter, value: &str| {
+            if value.trim().is_empty() {
+                return Err(Error::config(field, "it is empty"));
+            }
+            template.params.push(names.of(parameter), value);
+            Ok(())
+        };
+        if let Some(grant_type) = &builder.grant_type {
+            standard("grant_type", Parameter::GrantType, grant_type)?;
+        }
+        if let Some(scope) = &builder.scope {
+            standard("scope", Parameter::Scope, scope)?;
+        }
+        if let Some(audience) = &builder.audience {
+            standard("audience", Parameter::Audience, audience)?;
+        }
+        for resource in &builder.resources {
+            standard("resource", Parameter::Resource, absolute_uri(resource)?)?;
+        }
+        for (name, value) in &builder.params {
+            if name.is_empty() {
+                return Err(Error::config("param", "a name is empty"));
+            }
+            if Parameter::ALL.into_iter().any(|known| names.of(known) == name) {
+                let why = format!("`{name}` has a setter of its own");
+                return Err(Error::config("param", why));
+            }
+            template.params.push(name, value.expose_secret());
+        }
+
+        let others = builder.params.into_iter().chain(builder.headers);
+        let others = others.map(|(_, value)| value).collect();
+        let grant = Self {
+            template,
+            auth: builder.auth,
+            names,
+            id,
+            secret,
+            others,
+            reader: builder.reader,
+        };
+        // A secret that is read for every token need not be there yet.
+        if grant.secret.as_ref().is_none_or(ClientSecret::is_value) {
+            no_name_twice(&grant.exchange()?.0)?;
+        }
+        Ok(grant)
+    }
+}
+
+/// RFC 6749 §3.2: parameters occur once. `resource` and the user's own may repeat among themselves,
+/// but what is in the URL already is none of either.
+fn no_name_twice(exchange: &Exchange) -> Result<(), Error> {
+    let Some(own) = exchange.uri.query() else { return Ok(()) };
+    let own: Vec<_> = form_urlencoded::parse(own.as_bytes()).map(|(name, _)| name).collect();
+    let placed = exchange.params.iter().filter(|_| exchange.placement == Placement::Query);
+    match placed.chain(exchange.query.iter()).find(|(name, _)| own.iter().any(|own| own == name)) {
+        Some((name, _)) => Err(Error::config("url", format!("its query has a `{name}` already"))),
+        None => Ok(()),
+    }
+}
+
+fn token_endpoint(url: &str, allow_http: bool) -> Result<Uri, Error> {
+    let invalid = |why: &str| Err(Error::config("url", why));
+    if url.contains('#') {
+        return invalid("the URL of a token endpoint has no fragment (RFC 6749 §3.2)");
+    }
+    let Ok(uri) = url.parse::<Uri>() else { return invalid("it is no URL") };
+    let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
+        return invalid("it is not absolute: it starts with `https://`");
+    };
+    if authority.as_str().contains('@') {
+        return invalid("credentials do not belong into it: `client_id` and `client_secret`");
+    }
+    let host = authority.host();
+    let port_is_bad = authority.as_str().len() > host.len() && authority.port_u16().is_none();
+    if host.is_empty() || port_is_bad {
+        return invalid("its host or its port is none");
+    }
+    if *scheme == Scheme::HTTP && !allow_http && !keeps_secrets(&uri) {
+        return invalid("plain HTTP would show the secret; use https, or `insecure_allow_http`");
+    }
+    if *scheme != Scheme::HTTPS && *scheme != Scheme::HTTP {
+        return invalid("it is neither https nor http");
+    }
+    Ok(uri)
+}
+
+fn headers(own: &[(String, SecretString)], auth: &ClientAuth) -> Result<HeaderMap, Error> {
+    let taken: Vec<HeaderName> =
+        auth.headers().into_iter().map(header_name).collect::<Result<_, _>>()?;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut replaced = HashSet::new();
+    for (name, value) in own {
+        let invalid = |why: &str| Error::config("header", format!("{name:?}: {why}"));
+        let value = sensitive(value.expose_secret())
+            .ok_or_else(|| invalid("its value has characters that a header cannot carry"))?;
+        let name: HeaderName =
+            name.parse().map_err(|_| invalid("a header cannot have this name"))?;
+        if taken.contains(&name) {
+            return Err(invalid("the client's authentication uses it: `auth`"));
+        }
+        if [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(&name) {
+            return Err(invalid("the HTTP client sets it"));
+        }
+        if replaced.insert(name.clone()) {
+            headers.remove(&name);
+        }
+        headers.try_append(name, value).map_err(|_| invalid("there are too many headers"))?;
+    }
+    Ok(headers)
+}
+
+/// Of RFC 3986 no more than RFC 8707 §2 asks for, since a resource may be a URN.
+fn absolute_uri(resource: &str) -> Result<&str, Error> {
+    let invalid = |why: &str| Err(Error::config("resource", why));
+    if resource.contains('#') {
+        return invalid("a resource has no fragment (RFC 8707 §2)");
+    }
+    if !resource.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return invalid("it has characters that a URI cannot have");
+    }
+    match resource.split_once(':') {
+        Some((scheme, rest))
+            if !rest.is_empty()
+                && scheme.starts_with(|char: char| char.is_ascii_alphabetic())
+                && scheme
+                    .chars()
+                    .all(|char| char.is_ascii_alphanumeric() || "+-.".contains(char)) =>
+        {
+            Ok(resource)
+        }
+        _ => invalid("it is not an absolute URI (RFC 8707 §2)"),
+    }
+}
+
+fn check_names(names: &Names) -> Result<(), Error> {
+    for (index, parameter) in Parameter::ALL.into_iter().enumerate() {
+        let name = names.of(parameter);
+        if name.is_empty() {
+            return Err(Error::config("name", "it is empty"));
+        }
+        if Parameter::ALL.into_iter().take(index).any(|earlier| names.of(earlier) == name) {
+            return Err(Error::config("name", format!("two parameters have the name `{name}`")));
+        }
+    }
+    Ok(())
+}
+
+fn check_reader(reader: &Reader) -> Result<(), Error> {
+    if reader.members.0.values().any(String::is_empty) {
+        return Err(Error::config("member", "it is empty"));
+    }
+    let sendable = |scheme: &str| HeaderName::from_bytes(scheme.as_bytes()).is_ok();
+    if !reader.token_types.iter().all(|(_, scheme)| sendable(scheme)) {
+        return Err(Error::config("token_type", "this is no authentication scheme"));
+    }
+    Ok(())
+}

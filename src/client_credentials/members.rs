@@ -1,0 +1,174 @@
+//! The members of an answer, read as leniently as servers write them.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+/// How the token endpoint writes its answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "config", derive(serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum AnswerFormat {
+    /// A JSON object (RFC 6749 §5.1), whatever its `Content-Type` says.
+    #[default]
+    Json,
+    /// `application/x-www-form-urlencoded`, as GitHub and OAuth servers of the drafts' days do.
+    Form,
+}
+
+/// One value of an answer.
+#[derive(Debug)]
+pub(super) enum Scalar {
+    Text(Zeroizing<String>),
+    /// Infinite where the answer's number has no end in sight (`1e999`).
+    Number(f64),
+    /// `true`, an object or an array.
+    Other,
+}
+
+/// What an answer holds. It borrows from the text, so that no copy of a token is left behind.
+pub(super) enum Members<'a> {
+    Json(HashMap<String, &'a RawValue>),
+    Form(Vec<(Cow<'a, str>, Cow<'a, str>)>),
+}
+
+impl<'a> Members<'a> {
+    /// `None`: it is not an object.
+    pub(super) fn of(text: &'a str, format: AnswerFormat) -> Option<Self> {
+        match format {
+            AnswerFormat::Json => serde_json::from_str(text).ok().map(Self::Json),
+            AnswerFormat::Form => {
+                // A text that is no form is one name without a value.
+                let pairs: Vec<_> = form_urlencoded::parse(text.as_bytes()).collect();
+                pairs.iter().any(|(_, value)| !value.is_empty()).then_some(Self::Form(pairs))
+            }
+        }
+    }
+
+    /// The value at `place`: a name, or a JSON pointer (RFC 6901) if it starts with a slash.
+    /// `None` if there is none, or `null` or `false` stands there.
+    pub(super) fn get(&self, place: &str) -> Option<Scalar> {
+        match self {
+            Self::Json(members) => match place.strip_prefix('/') {
+                None => scalar(members.get(place)?),
+                Some(pointer) => {
+                    let mut steps = pointer.split('/').map(unescape);
+                    let mut value = *members.get(&*steps.next()?)?;
+                    for step in steps {
+                        value = child(value, &step)?;
+                    }
+                    scalar(value)
+                }
+            },
+            Self::Form(pairs) => pairs
+                .iter()
+                .find_map(|(name, value)| (name == place).then(|| value.to_string()))
+                .map(|value| Scalar::Text(Zeroizing::new(value))),
+        }
+    }
+
+    /// The value at `place` if it is a text with something in it.
+    pub(super) fn text(&self, place: &str) -> Option<Zeroizing<String>> {
+        match self.get(place)? {
+            Scalar::Text(text) if !text.trim().is_empty() => Some(text),
+            _ => None,
+        }
+    }
+}
+
+fn unescape(step: &str) -> String {
+    step.replace("~1", "/").replace("~0", "~")
+}
+
+fn child<'a>(value: &'a RawValue, step: &str) -> Option<&'a RawValue> {
+    let text = value.get();
+    if text.starts_with('[') {
+        let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+        return items.get(step.parse::<usize>().ok()?).copied();
+    }
+    serde_json::from_str::<HashMap<String, &RawValue>>(text).ok()?.get(step).copied()
+}
+
+fn scalar(value: &RawValue) -> Option<Scalar> {
+    let text = value.get();
+    match text.as_bytes().first()? {
+        b'"' => Some(
+            serde_json::from_str(text)
+                .map_or(Scalar::Other, |text: String| Scalar::Text(Zeroizing::new(text))),
+        ),
+        b'-' | b'0'..=b'9' => Some(text.parse().map_or(Scalar::Other, Scalar::Number)),
+        b'n' | b'f' => None,
+        _ => Some(Scalar::Other),
+    }
+}
+
+/// The text of an answer: without byte order mark, as JSON without trailing commas.
+pub(super) fn text(body: &[u8], format: AnswerFormat) -> Zeroizing<String> {
+    let text = Zeroizing::new(String::from_utf8_lossy(body).into_owned());
+    let bare = text.trim_start_matches('\u{feff}').trim();
+    // Correct JSON stays as it is, so that leniency cannot break it.
+    if format == AnswerFormat::Form || serde_json::from_str::<&RawValue>(bare).is_ok() {
+        return Zeroizing::new(bare.to_owned());
+    }
+    without_trailing_commas(bare)
+}
+
+/// Leaves out every comma, other than in a string, that only a closing bracket follows.
+///
+/// A reader of JSON5 would do, but those there are recurse without limit: an answer of nothing
+/// but opening brackets would overflow the stack.
+fn without_trailing_commas(text: &str) -> Zeroizing<String> {
+    let mut out = Zeroizing::new(String::with_capacity(text.len()));
+    let (mut in_string, mut escaped) = (false, false);
+    for (index, char) in text.char_indices() {
+        match char {
+            _ if escaped => escaped = false,
+            '\\' if in_string => escaped = true,
+            '"' => in_string = !in_string,
+            ',' if !in_string && text[index + 1..].trim_start().starts_with(['}', ']']) => continue,
+            _ => {}
+        }
+        out.push(char);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_trailing_commas_go() {
+        for (from, to) in [
+            (r#"{"a":1,}"#, r#"{"a":1}"#),
+            ("{\"a\":1 , \n}", "{\"a\":1  \n}"),
+            (r#"{"a":[1,2,],}"#, r#"{"a":[1,2]}"#),
+            (r#"{"a":",}",}"#, r#"{"a":",}"}"#),
+            (r#"{"a":"\",}",}"#, r#"{"a":"\",}"}"#),
+            (r#"{"a":"\\",}"#, r#"{"a":"\\"}"#),
+            (r#"{"a":1,,}"#, r#"{"a":1,}"#),
+        ] {
+            assert_eq!(*without_trailing_commas(from), to, "{from}");
+        }
+    }
+
+    #[test]
+    fn a_pointer_leads_through_objects_and_arrays() {
+        let text = r#"{"data":[{"a/b":{"~":"here"}}],"n":1e999}"#;
+        let members = Members::of(text, AnswerFormat::Json).unwrap();
+        assert_eq!(*members.text("/data/0/a~1b/~0").unwrap(), "here");
+        assert!(members.get("/data/1").is_none());
+        assert!(members.get("/n/x").is_none());
+        assert!(matches!(members.get("n"), Some(Scalar::Number(n)) if n.is_infinite()));
+    }
+
+    #[test]
+    fn depth_costs_no_stack() {
+        for open in ["[", "{\"a\":"] {
+            let deep = open.repeat(1024 * 1024 / open.len());
+            let text = text(deep.as_bytes(), AnswerFormat::Json);
+            assert!(Members::of(&text, AnswerFormat::Json).is_none());
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Where the client's secret comes from.
+
+use std::{
+    env, fmt,
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind};
+
+/// A client's secret, or where to find it.
+///
+/// An environment variable and a file are read again for every token, so that a rotated secret
+/// needs no restart. `Debug` shows where it comes from, never what it is.
+///
+/// ```
+/// use tower_oauth::ClientSecret;
+///
+/// let value: ClientSecret = "gX1fBat3bV".into();
+/// assert_eq!(format!("{value:?}"), "ClientSecret::value(..)");
+/// ClientSecret::env("IDP_SECRET");
+/// ClientSecret::file("/run/secrets/idp");
+/// ```
+#[derive(Clone)]
+pub struct ClientSecret(Source);
+
+#[derive(Clone)]
+enum Source {
+    Value(SecretString),
+    Env(String),
+    File(PathBuf),
+}
+
+impl ClientSecret {
+    /// The secret itself.
+    pub fn value(secret: impl Into<String>) -> Self {
+        Self(Source::Value(secret.into().into()))
+    }
+
+    /// The value of this environment variable.
+    pub fn env(name: impl Into<String>) -> Self {
+        Self(Source::Env(name.into()))
+    }
+
+    /// The content of this file, without line breaks at its end.
+    ///
+    /// It is read where the fetch runs, which for the memory-backed files that orchestrators mount
+    /// secrets as blocks nobody.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self(Source::File(path.into()))
+    }
+
+    /// The secret as it is now.
+    pub(super) fn read(&self) -> Result<SecretString, Error> {
+        let missing = |why: String, cause: Option<io::Error>| {
+            let error = Error::new(ErrorKind::Fetch).with_description(why);
+            Err(match cause {
+                Some(cause) => error.with_source(cause),
+                None => error,
+            })
+        };
+        match &self.0 {
+            Source::Value(secret) => Ok(secret.clone()),
+            Source::Env(name) => match env::var(name) {
+                Ok(secret) if !secret.is_empty() => Ok(secret.into()),
+                // The cause is not kept: it can hold the value.
+                _ => missing(
+                    format!("the environment variable {name:?} holds no client secret"),
+                    None,
+                ),
+            },
+            Source::File(path) => match content(path) {
+                Ok(text) => match text.trim_end_matches(['\r', '\n']) {
+                    "" => missing(format!("the file {path:?} holds no client secret"), None),
+                    secret => Ok(secret.into()),
+                },
+                Err(cause) => missing(
+                    format!("the client secret's file {path:?} cannot be read"),
+                    Some(cause),
+                ),
+            },
+        }
+    }
+
+    /// Whether it is known without looking anywhere.
+    pub(super) fn is_value(&self) -> bool {
+        matches!(self.0, Source::Value(_))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        match &self.0 {
+            Source::Value(secret) => secret.expose_secret().is_empty(),
+            Source::Env(name) => name.is_empty(),
+            Source::File(path) => path.as_os_str().is_empty(),
+        }
+    }
+}
+
+/// As much of a file as a secret can be long: who names `/dev/zero` gets an error.
+fn content(path: &Path) -> io::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::with_capacity(4096));
+    File::open(path)?.take(64 * 1024).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+impl fmt::Debug for ClientSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Source::Value(_) => f.write_str("ClientSecret::value(..)"),
+            Source::Env(name) => write!(f, "ClientSecret::env({name:?})"),
+            Source::File(path) => write!(f, "ClientSecret::file({path:?})"),
+        }
+    }
+}
+
+impl From<&str> for ClientSecret {
+    fn from(secret: &str) -> Self {
+        Self::value(secret)
+    }
+}
+
+impl From<String> for ClientSecret {
+    fn from(secret: String) -> Self {
+        Self::value(secret)
+    }
+}

@@ -1,0 +1,61 @@
+//! Bright Pattern.
+
+use super::base_url;
+use crate::client_credentials::{
+    ClientAuth, ClientCredentials, ClientCredentialsBuilder, ClientSecret,
+};
+
+/// Bright Pattern's configuration API.
+///
+/// Give the host of your tenant, which is what you have in the browser's address bar, the login of
+/// a *user* of it, and that user's API secret, which is not the password: it stands in the user's
+/// settings in the Contact Center Administrator. Tokens act for that user.
+///
+/// ```no_run
+/// # #[cfg(feature = "client")] {
+/// use tower_oauth::vendor::bright_pattern;
+///
+/// let fetcher = bright_pattern("tenant.example.com", "sheila.thomas", "qkDwDJlD").build()?;
+/// # }
+/// # Ok::<_, tower_oauth::Error>(())
+/// ```
+///
+/// The host goes into the scope as well. Where the tenant has another name than the host, give that
+/// with [`scope`](ClientCredentialsBuilder::scope).
+///
+/// # Lifetime
+///
+/// An hour, as a text (`"3599"`). In the documentation's own sample a comma follows it that JSON
+/// does not allow; both are read.
+///
+/// # Errors
+///
+/// The page describes none, so they are taken as RFC 6749 §5.2 has them. Wrong credentials are
+/// [`Refused`](crate::ErrorKind::Refused). Resources answer as RFC 6750 has it: 401 for an expired
+/// token.
+///
+/// As a configuration file:
+///
+/// ```toml
+#[doc = include_str!("bright_pattern.toml")]
+/// ```
+pub fn bright_pattern(
+    host: impl AsRef<str>,
+    login: impl Into<String>,
+    api_secret: impl Into<ClientSecret>,
+) -> ClientCredentialsBuilder {
+    let base = base_url(host.as_ref());
+    let tenant = base.split_once("://").map_or(&*base, |(_, host)| host);
+    // A tenant is known by its name, whatever port it is reached at.
+    let tenant = tenant
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+        .map_or(tenant, |(host, _port)| host);
+    ClientCredentials::builder(format!("{base}/configapi/v2/oauth/token"))
+        .client_id(login)
+        .client_secret(api_secret)
+        .scope(tenant)
+        .auth(ClientAuth::Body)
+        .hint("invalid_client", "check the user's login and API secret, which is not the password")
+        .hint("invalid_scope", "check the scope: it is the tenant's host")
+}

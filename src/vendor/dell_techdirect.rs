@@ -1,0 +1,81 @@
+//! Dell `TechDirect`.
+
+use std::time::Duration;
+
+use crate::client_credentials::{
+    ClientAuth, ClientCredentials, ClientCredentialsBuilder, ClientSecret,
+};
+
+const PRODUCTION: &str = "https://apigtwb2c.us.dell.com/auth/oauth/v2/token";
+const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
+
+/// Dell `TechDirect` in production.
+///
+/// Take Client ID (Dell also calls it the API key) and Client Secret from the API page of the
+/// [TechDirect portal](https://techdirect.dell.com), where they appear once the TechDirect API team
+/// has granted access.
+///
+/// ```no_run
+/// # #[cfg(feature = "client")] {
+/// use tower_oauth::vendor::dell_techdirect;
+///
+/// let fetcher = dell_techdirect("l7a1b2c3d4", "client-secret").build()?;
+/// # }
+/// # Ok::<_, tower_oauth::Error>(())
+/// ```
+///
+/// The Warranty API has no sandbox and is used here. For Self-Dispatch, Technical Support Requests
+/// and the two case searches there is [`dell_techdirect_sandbox`].
+///
+/// # The secret's place
+///
+/// Dell's page shows tools, not requests, and so does not say where the secret goes. It is sent in
+/// the form; `.auth(ClientAuth::Basic)` sends it in the header.
+///
+/// # Lifetime
+///
+/// An hour. Dell asks that one token be used for all calls of that hour, so it is renewed as late
+/// as is safe, after 55 minutes at most.
+///
+/// # Errors
+///
+/// | status | Dell says | here | what to do |
+/// |---|---|---|---|
+/// | 400 | missing or invalid parameters, or an invalid request to a backend | [`Refused`](crate::ErrorKind::Refused) | check id, secret and endpoint; mail `APIs_TechDirect@Dell.com` |
+/// | 401 | invalid authentication type | [`Refused`](crate::ErrorKind::Refused) | send the secret in the other place |
+/// | 500 | internal server error | [`Unavailable`](crate::ErrorKind::Unavailable) | nothing: it is tried again; mail `APIs_TechDirect@Dell.com` if it lasts |
+///
+/// A resource that is asked with an expired token answers "Invalid Authentication"; the page does
+/// not say with which status. If it is not 401, name it with
+/// [`rejected_when`](crate::OAuthLayer::rejected_when).
+///
+/// As a configuration file:
+///
+/// ```toml
+#[doc = include_str!("dell_techdirect.toml")]
+/// ```
+pub fn dell_techdirect(
+    client_id: impl Into<String>,
+    client_secret: impl Into<ClientSecret>,
+) -> ClientCredentialsBuilder {
+    ClientCredentials::builder(PRODUCTION)
+        .client_id(client_id)
+        .client_secret(client_secret)
+        .auth(ClientAuth::Body)
+        .renew_after(Duration::from_secs(55 * 60))
+        .hint(
+            "400",
+            "check Client ID, Client Secret and the endpoint, production or sandbox; \
+             APIs_TechDirect@Dell.com helps",
+        )
+        .hint("401", "check where the secret is sent: `ClientAuth::Body` or `ClientAuth::Basic`")
+        .hint("500", "if it lasts, APIs_TechDirect@Dell.com helps")
+}
+
+/// Dell `TechDirect`'s sandbox; otherwise as [`dell_techdirect`].
+pub fn dell_techdirect_sandbox(
+    client_id: impl Into<String>,
+    client_secret: impl Into<ClientSecret>,
+) -> ClientCredentialsBuilder {
+    dell_techdirect(client_id, client_secret).url(SANDBOX)
+}

@@ -1,0 +1,72 @@
+//! DHL eCommerce Americas.
+
+use std::time::Duration;
+
+use super::base_url;
+use crate::client_credentials::{
+    ClientAuth, ClientCredentials, ClientCredentialsBuilder, ClientSecret,
+};
+
+const SANDBOX: &str = "https://api-sandbox.dhlecs.com";
+
+/// DHL eCommerce on the host that DHL named to you.
+///
+/// Give the production host, which DHL tells its customers when they go live, and the client id
+/// (DHL also calls it the user name) and client secret that came with it. The sandbox, whose host
+/// is public, is [`dhl_ecommerce_sandbox`]; its credentials are others.
+///
+/// ```no_run
+/// # #[cfg(feature = "client")] {
+/// use tower_oauth::vendor::dhl_ecommerce_sandbox;
+///
+/// let fetcher = dhl_ecommerce_sandbox("client-id", "client-secret").build()?;
+/// # }
+/// # Ok::<_, tower_oauth::Error>(())
+/// ```
+///
+/// # Lifetime
+///
+/// An hour today; DHL announces when it falls below 30 minutes. DHL recommends a renewal every 15
+/// to 30 minutes: it happens after 18 to 20, or earlier if the lifetime shrinks.
+///
+/// # Errors
+///
+/// DHL's answers are problem details (RFC 9457):
+/// `{"type": "https://api-sandbox.dhlecs.com/docs/errors/400.0000005", "title": "Invalid credentials"}`.
+///
+/// | DHL says | here | what to do |
+/// |---|---|---|
+/// | `Invalid credentials` | [`Refused`](crate::ErrorKind::Refused) | check id and secret, and that they are for this host |
+///
+/// A resource that is asked with an expired token answers "Access token expired"; the page does not
+/// say with which status. If it is not 401, name it with
+/// [`rejected_when`](crate::OAuthLayer::rejected_when).
+///
+/// As a configuration file:
+///
+/// ```toml
+#[doc = include_str!("dhl_ecommerce.toml")]
+/// ```
+pub fn dhl_ecommerce(
+    host: impl AsRef<str>,
+    client_id: impl Into<String>,
+    client_secret: impl Into<ClientSecret>,
+) -> ClientCredentialsBuilder {
+    const CHECK: &str = "check client id and client secret, and that they are for this host: \
+                         sandbox and production have different ones";
+    ClientCredentials::builder(format!("{}/auth/v4/accesstoken", base_url(host.as_ref())))
+        .client_id(client_id)
+        .client_secret(client_secret)
+        .auth(ClientAuth::Body)
+        .renew_after(Duration::from_secs(20 * 60))
+        .hint("400", CHECK)
+        .hint("401", CHECK)
+}
+
+/// DHL eCommerce's sandbox; otherwise as [`dhl_ecommerce`].
+pub fn dhl_ecommerce_sandbox(
+    client_id: impl Into<String>,
+    client_secret: impl Into<ClientSecret>,
+) -> ClientCredentialsBuilder {
+    dhl_ecommerce(SANDBOX, client_id, client_secret)
+}

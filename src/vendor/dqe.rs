@@ -1,0 +1,78 @@
+//! DQE Software.
+
+use http::Method;
+
+use super::base_url;
+use crate::client_credentials::{
+    ClientAuth, ClientCredentials, ClientCredentialsBuilder, ClientSecret,
+};
+
+/// DQE, asked by `POST`.
+///
+/// Give the address of the DQE server that was assigned to you, your licence code, the secret (DQE
+/// calls it a passphrase), and the scope: what you want to use, for example `client_address`. DQE
+/// Software hands out all four; the scopes that a licence covers are part of the contract.
+///
+/// ```no_run
+/// # #[cfg(feature = "client")] {
+/// use tower_oauth::vendor::dqe;
+///
+/// let fetcher = dqe("server.example.com", "LICENCE", "secret", "client_address").build()?;
+/// # }
+/// # Ok::<_, tower_oauth::Error>(())
+/// ```
+///
+/// # Lifetime
+///
+/// Five minutes, as a text (`"300"`). A refresh token comes along and is ignored: the next token
+/// costs the same one request without it, and no state to keep.
+///
+/// # Errors
+///
+/// All but the last are 400 and [`Refused`](crate::ErrorKind::Refused).
+///
+/// | DQE says | when | [`oauth_code`](crate::Error::oauth_code) |
+/// |---|---|---|
+/// | `Invalid Request` | licence code, secret or scope is missing or empty | `invalid_request` |
+/// | `Invalid Client` | the licence code is wrong, expired or out of scope | `invalid_client` |
+/// | `Unauthorized Client` | the licence code does not cover the scope | `unauthorized_client` |
+/// | `Unsupported Grant Type` | the **scope** is unknown | `unsupported_grant_type` |
+/// | 500 | a parameter has a name that DQE does not know | none; [`Unavailable`](crate::ErrorKind::Unavailable) |
+///
+/// The last one is why no `grant_type` is sent, and why an extra
+/// [`param`](ClientCredentialsBuilder::param) breaks it.
+///
+/// As a configuration file:
+///
+/// ```toml
+#[doc = include_str!("dqe.toml")]
+/// ```
+pub fn dqe(
+    server: impl AsRef<str>,
+    licence_code: impl Into<String>,
+    client_secret: impl Into<ClientSecret>,
+    scope: impl Into<String>,
+) -> ClientCredentialsBuilder {
+    ClientCredentials::builder(format!("{}/oauth/access_token/", base_url(server.as_ref())))
+        .client_id(licence_code)
+        .client_secret(client_secret)
+        .scope(scope)
+        .auth(ClientAuth::Body)
+        .no_grant_type()
+        .hint("invalid_request", "check that licence code, secret and scope are not empty")
+        .hint("invalid_client", "check the licence code: it is wrong, expired or out of scope")
+        .hint("unauthorized_client", "check that the licence covers the scope")
+        .hint("unsupported_grant_type", "check the scope: this is how DQE calls an unknown one")
+        .hint("500", "check the names of the parameters: this is how DQE answers to unknown ones")
+}
+
+/// DQE, asked by `GET`, which puts the secret into the URL, and so into the logs of every server
+/// and proxy on the way; otherwise as [`dqe`], which is there for the same price.
+pub fn dqe_get(
+    server: impl AsRef<str>,
+    licence_code: impl Into<String>,
+    client_secret: impl Into<ClientSecret>,
+    scope: impl Into<String>,
+) -> ClientCredentialsBuilder {
+    dqe(server, licence_code, client_secret, scope).method(Method::GET)
+}

@@ -1,0 +1,81 @@
+//! `ManageEngine` DDI Central.
+
+use super::base_url;
+use crate::client_credentials::{
+    ClientAuth, ClientCredentials, ClientCredentialsBuilder, ClientSecret, Placement,
+};
+
+/// `ManageEngine` DDI Central on its application console.
+///
+/// Give the address and the port of the application console (`10.0.0.5:9443`), and the client id
+/// and client secret that the console issued for your application. The id is a text of hexadecimal
+/// digits, whatever the documentation's table says.
+///
+/// ```no_run
+/// # #[cfg(feature = "client")] {
+/// use tower_oauth::vendor::manageengine_ddi_central;
+///
+/// let fetcher = manageengine_ddi_central("ddi.example.com:9443", "ab5a442c", "8c7f2eb1").build()?;
+/// # }
+/// # Ok::<_, tower_oauth::Error>(())
+/// ```
+///
+/// # A self-signed certificate
+///
+/// is what such a console often has. `build` takes only what the platform trusts: either add the
+/// certificate there, or bring a client of your own that trusts it and nothing else.
+///
+/// ```no_run
+/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+/// use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::{CertificateDer, pem::PemObject}};
+/// use tower_oauth::vendor::manageengine_ddi_central;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut roots = RootCertStore::empty();
+/// roots.add(CertificateDer::from_pem_file("ddi-central.pem")?)?;
+/// let tls = ClientConfig::builder_with_provider(ring::default_provider().into())
+///     .with_safe_default_protocol_versions()?
+///     .with_root_certificates(roots)
+///     .with_no_client_auth();
+/// let https = hyper_rustls::HttpsConnectorBuilder::new()
+///     .with_tls_config(tls)
+///     .https_only()
+///     .enable_http1()
+///     .build();
+/// let client = Client::builder(TokioExecutor::new()).build(https);
+///
+/// let fetcher = manageengine_ddi_central("10.0.0.5:9443", "id", "secret").build_with(client)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The certificate must name the address that is used; switching verification off would give the
+/// secret to anybody on the way.
+///
+/// # Lifetime
+///
+/// Half an hour. The answer names a scope, `read write`, though none is asked for.
+///
+/// # Errors
+///
+/// The page describes none, so they are taken as RFC 6749 §5.2 has them. Wrong credentials are
+/// [`Refused`](crate::ErrorKind::Refused); a certificate that is not trusted is
+/// [`Unavailable`](crate::ErrorKind::Unavailable), and its
+/// [`source`](std::error::Error::source) says so.
+///
+/// As a configuration file:
+///
+/// ```toml
+#[doc = include_str!("manageengine_ddi_central.toml")]
+/// ```
+pub fn manageengine_ddi_central(
+    host_and_port: impl AsRef<str>,
+    client_id: impl Into<String>,
+    client_secret: impl Into<ClientSecret>,
+) -> ClientCredentialsBuilder {
+    ClientCredentials::builder(format!("{}/oauth2/token/", base_url(host_and_port.as_ref())))
+        .client_id(client_id)
+        .client_secret(client_secret)
+        .auth(ClientAuth::Body)
+        .placement(Placement::Json)
+}

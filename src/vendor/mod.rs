@@ -1,0 +1,26 @@
+//! Token APIs that differ from the textbook, as data.
+//!
+//! Each function gives the ordinary [`ClientCredentialsBuilder`](crate::ClientCredentialsBuilder),
+//! set to what the API's own documentation asks for. Everything can still be changed; another host,
+//! say a test's, comes with
+//! [`base_url`](crate::ClientCredentialsBuilder::base_url).
+//!
+//! A host is taken as `host`, `host:port`, or with a scheme in front of it.
+
+mod bright_pattern;
+mod dell_techdirect;
+mod dhl_ecommerce;
+mod dqe;
+mod manageengine_ddi_central;
+
+pub use bright_pattern::bright_pattern;
+pub use dell_techdirect::{dell_techdirect, dell_techdirect_sandbox};
+pub use dhl_ecommerce::{dhl_ecommerce, dhl_ecommerce_sandbox};
+pub use dqe::{dqe, dqe_get};
+pub use manageengine_ddi_central::manageengine_ddi_central;
+
+/// The base URL of a host that may come with a scheme.
+fn base_url(host: &str) -> String {
+    let host = host.trim_end_matches('/');
+    if host.contains("://") { host.to_owned() } else { format!("https://{host}") }
+}

@@ -1,0 +1,887 @@
+//! Lenient in, strict out: what `ClientCredentials` sends, and what it makes of the answers.
+#![cfg(feature = "client-credentials")]
+
+use std::{
+    convert::Infallible,
+    error::Error as _,
+    fmt::Debug,
+    io,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use proptest::prelude::*;
+use tower::{ServiceExt, service_fn};
+use tower_oauth::{
+    AnswerFormat, BoxError, ClientAuth, ClientCredentials, ClientCredentialsBuilder, ClientSecret,
+    Error, ErrorKind, Exchange, LifetimeUnit, Member, Parameter, Placement, Reason, Token,
+    TokenRequest, Wire,
+};
+
+const URL: &str = "https://idp.example.com/oauth2/token";
+const SECRET: &str = "s3cr3t/+ &=ü\"";
+const OK: &str = r#"{"access_token":"tok","token_type":"Bearer","expires_in":3600}"#;
+
+fn builder() -> ClientCredentialsBuilder {
+    ClientCredentials::builder(URL).client_id("id").client_secret(SECRET)
+}
+
+type Sent = (Method, Uri, HeaderMap, String);
+
+/// Fetches once and gives back what was sent.
+async fn sent(builder: ClientCredentialsBuilder) -> Sent {
+    let seen = Arc::new(Mutex::new(None));
+    let http = {
+        let seen = Arc::clone(&seen);
+        service_fn(move |request: Request<Full<Bytes>>| {
+            let seen = Arc::clone(&seen);
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await.unwrap().to_bytes();
+                let body = String::from_utf8(body.to_vec()).unwrap();
+                *seen.lock().unwrap() = Some((head.method, head.uri, head.headers, body));
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(OK))))
+            }
+        })
+    };
+    fetch(builder.build_with(http).unwrap()).await.unwrap();
+    let sent = seen.lock().unwrap().take();
+    sent.unwrap()
+}
+
+async fn fetch(fetcher: ClientCredentials) -> Result<Token, Error> {
+    fetcher.oneshot(TokenRequest::new(Reason::Cold)).await
+}
+
+/// What becomes of an answer.
+async fn read(builder: ClientCredentialsBuilder, answer: Response<Bytes>) -> Result<Token, Error> {
+    let http = service_fn(move |_: Request<Full<Bytes>>| {
+        let answer = answer.clone().map(Full::new);
+        async { Ok::<_, Infallible>(answer) }
+    });
+    fetch(builder.build_with(http).unwrap()).await
+}
+
+fn answer(status: u16, body: impl Into<Bytes>) -> Response<Bytes> {
+    Response::builder().status(status).body(body.into()).unwrap()
+}
+
+fn form(pairs: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+fn form_value(value: &str) -> String {
+    form_urlencoded::byte_serialize(value.as_bytes()).collect()
+}
+
+fn basic(id: &str, secret: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
+}
+
+/// Everything about an error that anybody could print.
+fn printed(error: &Error) -> String {
+    let mut all = format!("{error} {error:?} {error:#?}");
+    let mut next = error.source();
+    while let Some(cause) = next {
+        all += &format!(" {cause} {cause:?}");
+        next = cause.source();
+    }
+    all
+}
+
+fn shows_no_secret(printed: &str) {
+    let encoded = form_value(SECRET);
+    for form in [
+        SECRET,
+        "s3cr3t",
+        &encoded,
+        &encoded.replace('+', "%20"),
+        &STANDARD.encode(SECRET),
+        &basic("id", SECRET)["Basic ".len()..],
+        &basic("id", &encoded)["Basic ".len()..],
+    ] {
+        assert!(!printed.contains(form), "{form} in {printed}");
+    }
+}
+
+// Out.
+
+#[tokio::test]
+async fn the_standard_request() {
+    let (method, uri, headers, body) = sent(builder().scope("read write")).await;
+    assert_eq!(method, "POST");
+    assert_eq!(uri, URL);
+    assert_eq!(body, "grant_type=client_credentials&scope=read+write");
+    assert_eq!(headers["content-type"], "application/x-www-form-urlencoded");
+    assert_eq!(headers["accept"], "application/json");
+    assert_eq!(headers["cache-control"], "no-store");
+    // RFC 6749 §2.3.1: encoded as a form, then as Basic.
+    assert_eq!(headers["authorization"], basic("id", "s3cr3t%2F%2B+%26%3D%C3%BC%22"));
+    assert!(headers["authorization"].is_sensitive());
+    assert_eq!(headers.len(), 4);
+}
+
+#[tokio::test]
+async fn each_way_of_authentication() {
+    const GRANT: (&str, &str) = ("grant_type", "client_credentials");
+    let both = [("client_id", "id"), ("client_secret", SECRET)];
+
+    let (_, _, headers, body) = sent(builder().auth(ClientAuth::BasicRaw)).await;
+    assert_eq!(headers["authorization"], basic("id", SECRET));
+    assert_eq!(body, form(&[GRANT]));
+
+    let (_, uri, headers, body) = sent(builder().auth(ClientAuth::Body)).await;
+    assert!(!headers.contains_key("authorization"));
+    assert_eq!(uri, URL);
+    assert_eq!(body, form(&[GRANT, both[0], both[1]]));
+
+    let (_, uri, headers, body) = sent(builder().auth(ClientAuth::Query)).await;
+    assert!(!headers.contains_key("authorization"));
+    assert_eq!(uri.query().unwrap(), form(&both).replace('+', "%20"));
+    assert_eq!(body, form(&[GRANT]));
+
+    let auth = |client_id: Option<&str>| ClientAuth::Headers {
+        client_id: client_id.map(str::to_owned),
+        client_secret: "X-Secret".to_owned(),
+    };
+    let plain = || builder().client_secret("plain");
+    let (_, _, headers, body) = sent(plain().auth(auth(Some("x-id")))).await;
+    assert_eq!(headers["x-id"], "id");
+    assert_eq!(headers["x-secret"], "plain");
+    assert!(headers["x-secret"].is_sensitive());
+    assert_eq!(body, form(&[GRANT]));
+    let (_, _, headers, body) = sent(plain().auth(auth(None))).await;
+    assert_eq!(headers["x-secret"], "plain");
+    assert_eq!(body, form(&[GRANT, both[0]]));
+
+    let none = ClientCredentials::builder(URL).client_id("id").auth(ClientAuth::None);
+    let (_, _, headers, body) = sent(none).await;
+    assert!(!headers.contains_key("authorization"));
+    assert_eq!(body, form(&[GRANT, both[0]]));
+}
+
+#[tokio::test]
+async fn parameters_and_headers() {
+    let url = "http://127.0.0.1:8080/token?tenant=a%20b&x";
+    let (_, uri, headers, body) = sent(
+        builder()
+            .url(url)
+            .audience("https://api.example.com")
+            .resource("https://a.example.com/")
+            .resource("urn:b")
+            .param("extra", "1")
+            .param("extra", "2&3")
+            .header("X-Api-Key", "key")
+            .header("accept", "*/*"),
+    )
+    .await;
+    assert_eq!(uri, url);
+    assert_eq!(
+        body,
+        form(&[
+            ("grant_type", "client_credentials"),
+            ("audience", "https://api.example.com"),
+            ("resource", "https://a.example.com/"),
+            ("resource", "urn:b"),
+            ("extra", "1"),
+            ("extra", "2&3"),
+        ])
+    );
+    assert_eq!(headers["x-api-key"], "key");
+    assert!(headers["x-api-key"].is_sensitive());
+    assert_eq!(headers.get_all("accept").iter().collect::<Vec<_>>(), ["*/*"]);
+}
+
+#[tokio::test]
+async fn json_and_query() {
+    let odd = builder()
+        .auth(ClientAuth::Body)
+        .no_grant_type()
+        .name(Parameter::ClientId, "licence_code")
+        .param("n", "1")
+        .param("n", "\"2\"");
+    let (_, _, headers, body) = sent(odd.clone().placement(Placement::Json)).await;
+    assert_eq!(headers["content-type"], "application/json");
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&body).unwrap(),
+        serde_json::json!({"n": ["1", "\"2\""], "licence_code": "id", "client_secret": SECRET})
+    );
+
+    let odd = odd.url(format!("{URL}?v=4")).method(Method::GET);
+    let (method, uri, headers, body) = sent(odd).await;
+    assert_eq!((method, body.as_str()), (Method::GET, ""));
+    assert!(!headers.contains_key("content-type"));
+    let query = form(&[
+        ("v", "4"),
+        ("n", "1"),
+        ("n", "\"2\""),
+        ("licence_code", "id"),
+        ("client_secret", SECRET),
+    ]);
+    assert_eq!(uri.query().unwrap(), query.replace('+', "%20"));
+    assert_eq!(uri.path(), "/oauth2/token");
+
+    let moved = builder().url("https://h:1/t/?v=4").base_url("http://127.0.0.1:80/");
+    assert_eq!(sent(moved).await.1, "http://127.0.0.1:80/t/?v=4");
+
+    let apikey = builder().grant_type("apikey").name(Parameter::GrantType, "g");
+    assert_eq!(sent(apikey).await.3, "g=apikey");
+}
+
+#[tokio::test]
+async fn a_file_is_read_for_every_token() {
+    let path = std::env::temp_dir().join(format!("tower-oauth-wire-{}", std::process::id()));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let http = {
+        let seen = Arc::clone(&seen);
+        service_fn(move |request: Request<Full<Bytes>>| {
+            seen.lock().unwrap().push(request.headers()["authorization"].clone());
+            async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(OK)))) }
+        })
+    };
+    let fetcher = builder().client_secret(ClientSecret::file(&path)).build_with(http).unwrap();
+
+    let error = fetch(fetcher.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fetch);
+    assert!(error.is_transient() && error.source().is_some());
+    for secret in ["one", "two\r\n"] {
+        std::fs::write(&path, secret).unwrap();
+        fetch(fetcher.clone()).await.unwrap();
+    }
+    std::fs::write(&path, "\n").unwrap();
+    assert_eq!(fetch(fetcher).await.unwrap_err().kind(), ErrorKind::Fetch);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(*seen.lock().unwrap(), [basic("id", "one"), basic("id", "two")]);
+
+    // Every cargo test has this one, and no test has the other one.
+    let env = |name| builder().client_secret(ClientSecret::env(name));
+    let manifest = env!("CARGO_MANIFEST_DIR");
+    let (_, _, headers, _) = sent(env("CARGO_MANIFEST_DIR")).await;
+    assert_eq!(headers["authorization"], basic("id", &form_value(manifest)));
+    let error = read(env("TOWER_OAUTH_NO_SUCH"), answer(200, OK)).await.unwrap_err();
+    assert!(error.to_string().contains("TOWER_OAUTH_NO_SUCH"), "{error}");
+}
+
+// In: tokens.
+
+#[tokio::test]
+async fn what_is_taken_for_a_token() {
+    const YEAR: u64 = 31_536_000;
+    let token_with = |members: &str| format!(r#"{{"access_token":"tok"{members}}}"#);
+    let lifetimes = [
+        ("", None),
+        ("null", None),
+        ("3599", Some(3599)),
+        (r#""3599""#, Some(3599)),
+        (r#"" 3599 ""#, Some(3599)),
+        ("3599.0", Some(3599)),
+        (r#""3.599e3""#, Some(3599)),
+        ("0", Some(0)),
+        ("-1", Some(0)),
+        (r#""-1""#, Some(0)),
+        ("1e999", Some(YEAR)),
+        ("-1e999", Some(0)),
+        (r#""inf""#, Some(YEAR)),
+        ("9223372036854775807", Some(YEAR)),
+        ("18446744073709551616", Some(YEAR)),
+        (r#""soon""#, None),
+        (r#""NaN""#, None),
+        (r#""""#, None),
+        ("true", None),
+        (r#"{"s":1}"#, None),
+    ];
+    let mut cases: Vec<(u16, String, Option<u64>)> = lifetimes
+        .map(|(written, read)| match written {
+            "" => (200, token_with(""), read),
+            _ => (200, token_with(&format!(r#","expires_in":{written}"#)), read),
+        })
+        .into();
+    for token_type in ["bearer", "Bearer", "BEARER", "BearerToken", "bearertoken", " Bearer ", ""] {
+        cases.push((200, token_with(&format!(r#","token_type":"{token_type}""#)), None));
+    }
+    for members in [
+        r#","token_type":null"#,
+        r#","scope":"never asked for","refresh_token":"r","x":[{"y":1e999}]"#,
+        r#","error":null"#,
+        r#","error":"""#,
+        r#","error":false"#,
+        r#","x":"\ud800""#,
+        ",",
+        " , \r\n",
+    ] {
+        cases.push((200, token_with(members), None));
+    }
+    for status in [201, 203, 299] {
+        cases.push((status, OK.to_owned(), Some(3600)));
+    }
+    let bright_pattern = "{\n\"access_token\":\"tok\",\n\"expires_in\":\"3599\",\n}";
+    cases.push((200, bright_pattern.to_owned(), Some(3599)));
+    cases.push((200, format!("\u{feff} {}\r\n", token_with("")), None));
+    cases.push((200, r#"{"access_token":"\u0074ok"}"#.to_owned(), None));
+    for (status, body, lifetime) in cases {
+        let token = read(builder(), answer(status, body.clone())).await;
+        let token = token.unwrap_or_else(|error| panic!("{body}: {error}"));
+        assert_eq!(token.expose_secret(), "tok", "{body}");
+        assert_eq!(token.get_lifetime(), lifetime.map(Duration::from_secs), "{body}");
+        assert!(token.get_age().is_some());
+        assert_eq!(token.get_renew_after(), None);
+    }
+
+    let long = "x".repeat(64 * 1024);
+    let body = format!(r#"{{"access_token":"{long}"}}"#);
+    assert_eq!(read(builder(), answer(200, body)).await.unwrap().expose_secret(), long);
+    // Bytes that are no UTF-8, where nobody looks.
+    let latin1 = b"{\"access_token\":\"tok\",\"note\":\"\xfc\"}".to_vec();
+    assert!(read(builder(), answer(200, latin1)).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_no_token() {
+    let too_long = format!(r#"{{"access_token":"{}"}}"#, "x".repeat(64 * 1024 + 1));
+    let over_limit = format!("{OK}{}", " ".repeat(1024 * 1024));
+    let deep = "[".repeat(1024 * 1024);
+    for (status, body, says) in [
+        (200, "", "it is empty"),
+        (204, "", "it is empty"),
+        (200, "   ", "it is empty"),
+        (200, "<!DOCTYPE html><title>Sign in</title>", "it is an HTML page"),
+        (200, "OK", "not a JSON object"),
+        (200, "[]", "not a JSON object"),
+        (200, r#""tok""#, "not a JSON object"),
+        (200, r#"{"access_token":"tok""#, "not a JSON object"),
+        (200, r#"{"access_token":"tok",,}"#, "not a JSON object"),
+        (200, r#"{"access_token":"tok"} {}"#, "not a JSON object"),
+        (200, &deep, "not a JSON object"),
+        (200, "{}", "no `access_token`"),
+        (200, r#"{"access_token":null}"#, "no `access_token`"),
+        (200, r#"{"access_token":7}"#, "no `access_token`"),
+        (200, r#"{"access_token":{"tok":1}}"#, "no `access_token`"),
+        (200, r#"{"access_token":""}"#, "header cannot carry"),
+        (200, r#"{"access_token":"t k"}"#, "header cannot carry"),
+        (200, r#"{"access_token":"tok\n"}"#, "header cannot carry"),
+        (200, r#"{"access_token":"tök"}"#, "header cannot carry"),
+        (200, r#"{"access_token":"tok","token_type":"mac"}"#, "token type \"mac\" is unknown"),
+        (200, r#"{"access_token":"tok","token_type":7}"#, "is unknown"),
+        (200, &too_long, "longer than 64 KiB"),
+        (200, &over_limit, "longer than 1 MiB"),
+        (302, "", "redirects are not followed"),
+        (307, OK, "redirects are not followed"),
+        (404, "<html>", "it is an HTML page"),
+    ] {
+        let error = read(builder(), answer(status, body.to_owned())).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{body:.100}");
+        assert!(error.is_transient());
+        assert_eq!(error.status().unwrap(), status);
+        assert!(error.to_string().contains(says), "{body:.100}: {error}");
+        assert!(!printed(&error).contains("tok\""), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_type_that_is_allowed() {
+    let jwt = r#"{"access_token":"tok","token_type":"jwt"}"#;
+    let dpop = r#"{"access_token":"tok","token_type":"DPoP"}"#;
+    assert!(read(builder().token_type("JWT", "Bearer"), answer(200, jwt)).await.is_ok());
+    assert!(read(builder().token_type("JWT", "Bearer"), answer(200, dpop)).await.is_err());
+    assert!(read(builder().token_type("dpop", "DPoP"), answer(200, dpop)).await.is_ok());
+}
+
+#[tokio::test]
+async fn answers_of_another_shape() {
+    let odd = builder()
+        .member(Member::AccessToken, "/data/token/value")
+        .member(Member::ExpiresIn, "/data/ttl")
+        .member(Member::TokenType, "kind")
+        .lifetime_unit(LifetimeUnit::Milliseconds)
+        .renew_after(Duration::from_secs(60));
+    let body =
+        r#"{"data":{"token":{"value":"tok"},"ttl":"90500"},"kind":"Bearer","token_type":"mac"}"#;
+    let token = read(odd.clone(), answer(200, body)).await.unwrap();
+    assert_eq!(token.expose_secret(), "tok");
+    assert_eq!(token.get_lifetime(), Some(Duration::from_millis(90_500)));
+    assert_eq!(token.get_renew_after(), Some(Duration::from_secs(60)));
+    let error = read(odd, answer(200, r#"{"data":{"token":[]}}"#)).await.unwrap_err();
+    assert!(error.to_string().contains("no `/data/token/value`"), "{error}");
+
+    let form = builder().answer_format(AnswerFormat::Form);
+    let body = "access_token=to%2Bk&expires_in=60&token_type=bearer";
+    let token = read(form.clone(), answer(200, body)).await.unwrap();
+    assert_eq!(token.expose_secret(), "to+k");
+    assert_eq!(token.get_lifetime(), Some(Duration::from_secs(60)));
+    let body = "error=bad_verification_code&error_description=x+y";
+    let error = read(form.clone(), answer(200, body)).await.unwrap_err();
+    assert_eq!(error.description(), Some("x y"));
+    assert!(read(form, answer(200, OK)).await.unwrap_err().to_string().contains("form-encoded"));
+}
+
+// In: errors.
+
+#[tokio::test]
+async fn how_errors_are_read() {
+    use ErrorKind::{InvalidResponse, Refused, Unavailable};
+    let html = "<html><body>Bad gateway for s3cr3t</body></html>";
+    let is_html = Some("it is an HTML page");
+    for (status, body, kind, code, description) in [
+        (400, r#"{"error":"invalid_client"}"#, Refused, Some("invalid_client"), None),
+        (
+            401,
+            r#"{"error":"invalid_client","error_description":"no"}"#,
+            Refused,
+            Some("invalid_client"),
+            Some("no"),
+        ),
+        (400, r#"{"error":"Invalid Client"}"#, Refused, Some("invalid_client"), None),
+        (400, r#"{"error":"InvalidClient"}"#, Refused, Some("invalid_client"), None),
+        (400, r#"{"error":"INVALID-CLIENT"}"#, Refused, Some("invalid_client"), None),
+        (
+            400,
+            r#"{"code":"invalid_scope","message":"m"}"#,
+            Refused,
+            Some("invalid_scope"),
+            Some("m"),
+        ),
+        (400, r#"{"title":"Unauthorized Client"}"#, Refused, Some("unauthorized_client"), None),
+        (400, r#"{"error":"invalid_grant"}"#, Refused, Some("invalid_grant"), None),
+        (400, r#"{"error":"invalid_target"}"#, Refused, Some("invalid_target"), None),
+        // Another code than the one that it starts with.
+        (
+            400,
+            r#"{"error":"invalid_client_metadata"}"#,
+            Refused,
+            None,
+            Some("invalid_client_metadata"),
+        ),
+        (
+            400,
+            "400 Error (Unsupported Grant Type)",
+            Refused,
+            Some("unsupported_grant_type"),
+            Some("400 Error (Unsupported Grant Type)"),
+        ),
+        (
+            400,
+            "error=invalid_grant&error_description=a+b",
+            Refused,
+            Some("invalid_grant"),
+            Some("a b"),
+        ),
+        (500, r#"{"error":"invalid_request"}"#, Refused, Some("invalid_request"), None),
+        (200, r#"{"error":"invalid_client"}"#, Refused, Some("invalid_client"), None),
+        (
+            200,
+            r#"{"access_token":"tok","error":"invalid_client"}"#,
+            Refused,
+            Some("invalid_client"),
+            None,
+        ),
+        (200, r#"{"error":"no idea"}"#, InvalidResponse, None, Some("no idea")),
+        (200, r#"{"error":{"message":"m"}}"#, InvalidResponse, None, Some("m")),
+        (200, r#"{"error":17}"#, InvalidResponse, None, None),
+        (
+            400,
+            r#"{"error":"temporarily_unavailable"}"#,
+            Unavailable,
+            Some("temporarily_unavailable"),
+            None,
+        ),
+        (400, r#"{"error":"server_error"}"#, Unavailable, Some("server_error"), None),
+        // DHL's, RFC 9457's.
+        (
+            400,
+            r#"{"type":"https://example.com/400.5","title":"Invalid credentials"}"#,
+            Refused,
+            None,
+            Some("Invalid credentials"),
+        ),
+        (403, r#"{"title":"t","detail":"d","status":403}"#, Refused, None, Some("d")),
+        (400, "", Refused, None, None),
+        (401, "", Refused, None, None),
+        (403, "nope\r\n", Refused, None, Some("nope")),
+        (404, "", Refused, None, None),
+        (400, r#"{"access_token":"tok","broken"#, Refused, None, None),
+        (400, r#"{"unknown":"tok"}"#, Refused, None, None),
+        (400, "[\"tok\"]", Refused, None, None),
+        (408, "", Unavailable, None, None),
+        (429, "", Unavailable, None, None),
+        (500, r#"{"message":"oops"}"#, Unavailable, None, Some("oops")),
+        (502, html, Unavailable, None, is_html),
+        (503, "", Unavailable, None, None),
+        (599, "", Unavailable, None, None),
+        (403, html, Refused, None, is_html),
+        (407, html, InvalidResponse, None, is_html),
+    ] {
+        let error = read(builder(), answer(status, body)).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{status} {body}");
+        assert_eq!(error.is_transient(), kind != Refused, "{status} {body}");
+        assert_eq!(error.status(), StatusCode::from_u16(status).ok());
+        assert_eq!(error.oauth_code(), code, "{status} {body}");
+        assert_eq!(error.description(), description, "{status} {body}");
+        assert!(!printed(&error).contains("tok\""), "{error}");
+        shows_no_secret(&printed(&error));
+    }
+    // JSON that calls itself HTML, and a page that does not look like one.
+    let mut misnamed = answer(400, r#"{"error":"invalid_client"}"#);
+    misnamed.headers_mut().insert("content-type", "text/html".parse().unwrap());
+    assert_eq!(read(builder(), misnamed).await.unwrap_err().oauth_code(), Some("invalid_client"));
+    let mut misnamed = answer(400, r#"{"title":"Invalid credentials"}"#);
+    misnamed.headers_mut().insert("content-type", "text/html".parse().unwrap());
+    let error = read(builder(), misnamed).await.unwrap_err();
+    assert_eq!((error.kind(), error.description()), (Refused, Some("Invalid credentials")));
+    let mut unnamed = answer(503, "Sorry");
+    unnamed.headers_mut().insert("content-type", "Text/HTML; charset=utf-8".parse().unwrap());
+    assert_eq!(read(builder(), unnamed).await.unwrap_err().description(), is_html);
+}
+
+#[tokio::test]
+async fn an_answer_that_echoes_the_secret() {
+    let encoded = form_value(SECRET);
+    let echoes = [
+        SECRET.to_owned(),
+        encoded.clone(),
+        encoded.replace('+', "%20").to_lowercase(),
+        STANDARD.encode(SECRET),
+        basic("id", SECRET),
+        basic("id", &encoded),
+    ];
+    // What else may be a key, but no word that is short.
+    let keys = builder().param("apikey", "k3y+k3y+").param("n", "is").header("X-Key", "header-key");
+    let body = r#"{"error_description":"k3y+k3y+, k3y%2Bk3y%2B and header-key is wrong"}"#;
+    let error = read(keys, answer(400, body)).await.unwrap_err();
+    assert_eq!(error.description(), Some("[secret], [secret] and [secret] is wrong"));
+    for echo in echoes {
+        let description = format!("\u{1b}[31mbad <{echo}>{}", "!".repeat(1000));
+        let refusal = serde_json::json!({"error": "no", "error_description": description});
+        let mac = serde_json::json!({"access_token": "tok", "token_type": description});
+        for (status, body) in
+            [(401, refusal.to_string()), (401, description), (200, mac.to_string())]
+        {
+            let error = read(builder(), answer(status, body)).await.unwrap_err();
+            shows_no_secret(&printed(&error));
+            assert!(!error.to_string().contains('\u{1b}'));
+            assert!(error.description().unwrap().contains("[secret]"), "{error}");
+            assert!(error.description().unwrap().chars().count() <= 300, "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn retry_after_in_both_forms() {
+    let now = SystemTime::now();
+    let at = |seconds| httpdate::fmt_http_date(now + Duration::from_secs(seconds));
+    for (retry_after, date, from, to) in [
+        ("120", None, 120, 120),
+        (" 7 ", None, 7, 7),
+        ("99999999999999999999999", None, 300, u64::MAX),
+        (&at(60), None, 50, 60),
+        // The server's clock is two hours ahead.
+        (&at(7_260), Some(at(7_200)), 60, 60),
+        (&at(0), Some(at(10)), 0, 0),
+    ] {
+        let mut busy = answer(503, "");
+        busy.headers_mut().insert("retry-after", retry_after.parse().unwrap());
+        if let Some(date) = date {
+            busy.headers_mut().insert("date", date.parse().unwrap());
+        }
+        let wait = read(builder(), busy).await.unwrap_err().retry_after().unwrap().as_secs();
+        assert!((from..=to).contains(&wait), "{retry_after}: {wait}");
+    }
+    for nonsense in ["soon", "-1", "1.5", ""] {
+        let mut busy = answer(429, "");
+        busy.headers_mut().insert("retry-after", nonsense.parse().unwrap());
+        assert_eq!(read(builder(), busy).await.unwrap_err().retry_after(), None);
+    }
+}
+
+/// Like reqwest's errors, which print the URL.
+#[derive(Debug)]
+struct Unreachable(String, io::Error);
+
+impl std::fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "error sending request for url ({})", self.0)
+    }
+}
+
+impl std::error::Error for Unreachable {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.1)
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_reached() {
+    let http = service_fn(|request: Request<Full<Bytes>>| async move {
+        let url = request.uri().to_string();
+        let refused = io::Error::new(io::ErrorKind::ConnectionRefused, url.clone());
+        Err::<Response<Full<Bytes>>, _>(Unreachable(url, refused))
+    });
+    let error = fetch(builder().build_with(http).unwrap()).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Unavailable, true));
+    assert!(error.source().unwrap().is::<Unreachable>());
+
+    for in_the_url in [
+        builder().auth(ClientAuth::Query),
+        builder().auth(ClientAuth::Body).method(Method::GET),
+        builder().url(format!("{URL}?key=s3cr3t")),
+    ] {
+        let error = fetch(in_the_url.build_with(http).unwrap()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.source().is_none());
+        assert_eq!(error.description(), Some("connection refused"));
+        shows_no_secret(&printed(&error));
+    }
+}
+
+// The seam below the grant.
+
+#[tokio::test]
+async fn layers_between_the_grant_and_the_wire() {
+    let http = service_fn(|request: Request<Full<Bytes>>| async move {
+        assert_eq!(request.headers()["dpop"], "proof");
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "grant_type=client_credentials&client_id=id&client_assertion=jwt");
+        Ok::<_, BoxError>(Response::new(Full::new(Bytes::from(OK))))
+    });
+    let stack = tower::ServiceBuilder::new()
+        .map_request(|mut exchange: Exchange| {
+            exchange.params.push("client_assertion", "jwt");
+            exchange.headers.insert("dpop", "proof".parse().unwrap());
+            exchange
+        })
+        .timeout(Duration::from_secs(1))
+        .service(Wire::new(http));
+    let fetcher = ClientCredentials::builder(URL).client_id("id").auth(ClientAuth::None);
+    fetch(fetcher.build_over(stack).unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn readiness_only_right_before_the_call() {
+    let (http, mut server) =
+        tower_test::mock::pair::<Request<Full<Bytes>>, Response<Full<Bytes>>>();
+    server.allow(0);
+    // The fetcher is ready while its HTTP service is not: it waits in its future, on a clone.
+    let mut fetcher = builder().build_with(http).unwrap();
+    fetcher.ready().await.unwrap();
+    let fetching = tokio::spawn(fetcher.oneshot(TokenRequest::new(Reason::Cold)));
+    tokio::task::yield_now().await;
+    assert!(!fetching.is_finished());
+    server.allow(1);
+    let (_, answer) = server.next_request().await.unwrap();
+    answer.send_response(Response::new(Full::new(Bytes::from(OK))));
+    assert!(fetching.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn an_http_service_that_is_not_sync() {
+    fn is_shared<T: Clone + Send + Sync + 'static>(_: &T) {}
+    let counter = std::cell::Cell::new(0);
+    let http = service_fn(move |_: Request<Full<Bytes>>| {
+        counter.set(counter.get() + 1);
+        async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(OK)))) }
+    });
+    let fetcher = builder().build_with(http).unwrap();
+    is_shared(&fetcher);
+    assert!(fetch(fetcher).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_as_old_as_its_request() {
+    let http = service_fn(|_: Request<Full<Bytes>>| async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(OK))))
+    });
+    let http = tower::ServiceBuilder::new().concurrency_limit(1).service(http);
+    let fetcher = builder().build_with(http).unwrap();
+    let (one, two) = tokio::join!(fetch(fetcher.clone()), fetch(fetcher));
+    for token in [one.unwrap(), two.unwrap()] {
+        let age = token.get_age().unwrap().as_secs_f64();
+        // Not the time that the second one waited for its turn.
+        assert!((5.0..5.5).contains(&age), "{age}");
+    }
+}
+
+// Bad configuration.
+
+#[test]
+fn bad_configuration_names_the_field() {
+    let url = |url: &str| builder().url(url);
+    let secret_in = |header: &str| {
+        builder().auth(ClientAuth::Headers { client_id: None, client_secret: header.to_owned() })
+    };
+    let headers = (0..40_000).fold(builder(), |builder, n| builder.header(format!("x-{n}"), "1"));
+    let cases: Vec<(&str, ClientCredentialsBuilder)> = vec![
+        ("client_id", ClientCredentials::builder(URL).client_secret("s")),
+        ("client_id", builder().client_id("")),
+        ("client_id", builder().client_id("a:b").auth(ClientAuth::BasicRaw)),
+        ("client_secret", ClientCredentials::builder(URL).client_id("id")),
+        ("client_secret", builder().client_secret("")),
+        ("client_secret", builder().client_secret(ClientSecret::env(""))),
+        ("client_secret", builder().client_secret(ClientSecret::file(""))),
+        ("client_secret", secret_in("x-secret").client_secret("a\nb")),
+        ("url", url("")),
+        ("url", url("/oauth2/token")),
+        ("url", url("idp.example.com")),
+        ("url", url("https:///token")),
+        ("url", url("https://:443/token")),
+        ("url", url("https://idp.example.com:99999/token")),
+        ("url", url("https://idp.example.com/token#fragment")),
+        ("url", url("https://user:s3cr3t@idp.example.com/token")),
+        ("url", url("https://user@idp.example.com/token")),
+        ("url", url("ftp://idp.example.com/token")),
+        ("url", url("https://idp.example.com/to ken")),
+        ("url", url("http://idp.example.com/token")),
+        ("url", url("http://localhost.example.com/token")),
+        ("url", url("http://localhost@idp.example.com/token")),
+        ("url", url("http://127.0.0.1.example.com/token")),
+        ("url", url("https://h/?scope=x").scope("y").method(Method::GET)),
+        ("url", url("https://h/?client_secret=x").auth(ClientAuth::Query)),
+        ("scope", builder().scope("")),
+        ("audience", builder().audience(" ")),
+        ("grant_type", builder().grant_type("")),
+        ("resource", builder().resource("")),
+        ("resource", builder().resource("/relative")),
+        ("resource", builder().resource("https://a.example.com/#f")),
+        ("resource", builder().resource("https://a.example.com/ b")),
+        ("resource", builder().resource("1a:b")),
+        ("param", builder().param("client_id", "x")),
+        ("param", builder().param("client_secret", "x")),
+        ("param", builder().param("grant_type", "x")),
+        ("param", builder().param("scope", "x")),
+        ("param", builder().param("", "x")),
+        ("param", builder().name(Parameter::ClientId, "apikey").param("apikey", "x")),
+        ("name", builder().name(Parameter::ClientId, "")),
+        ("name", builder().name(Parameter::ClientId, "scope")),
+        ("member", builder().member(Member::AccessToken, "")),
+        ("token_type", builder().token_type("JWT", "Bea rer")),
+        ("header", builder().header("no such", "x")),
+        ("header", builder().header("", "x")),
+        ("header", builder().header("x", "a\nb")),
+        ("header", builder().header("Authorization", "x")),
+        ("header", secret_in("x-secret").header("X-Secret", "x")),
+        ("header", builder().header("content-length", "1")),
+        ("header", headers),
+        ("auth", secret_in("no such")),
+        ("placement", builder().method(Method::GET).placement(Placement::Form)),
+    ];
+    let http = service_fn(|_: Request<Full<Bytes>>| async {
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
+    });
+    for (field, builder) in cases {
+        let shown = format!("{builder:?}");
+        let Err(error) = builder.build_with(http) else { panic!("{field}: {shown} is taken") };
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        assert_eq!(error.field(), Some(field), "{error}");
+        assert!(error.to_string().contains(field), "{error}");
+        shows_no_secret(&printed(&error));
+    }
+    let error = url("https://user@idp.example.com/").build_with(http).unwrap_err();
+    assert!(error.to_string().contains("credentials do not belong into it"), "{error}");
+    for good in [
+        url("http://localhost/token"),
+        url("http://LOCALHOST:8080/token"),
+        url("http://127.9.9.9/token"),
+        url("http://[::1]:8080/token"),
+        url("http://idp.example.com/token").insecure_allow_http(),
+        url("HTTPS://idp.example.com"),
+        url("https://idp.example.com:443/token?a=b"),
+        builder().resource("urn:x"),
+        builder().header("Authorization", "x").auth(ClientAuth::Body),
+    ] {
+        good.build_with(http).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn debug_shows_no_secret() {
+    let builder = builder()
+        .url(format!("{URL}?key=s3cr3t"))
+        .client_id(SECRET)
+        .auth(ClientAuth::Query)
+        .param("p", SECRET)
+        .header("h", "s3cr3t");
+    let seen = Arc::new(Mutex::new(String::new()));
+    let wire = Wire::new(service_fn(|_: Request<Full<Bytes>>| async {
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(OK))))
+    }));
+    let exchanges = {
+        let seen = Arc::clone(&seen);
+        wire.map_request(move |exchange: Exchange| {
+            *seen.lock().unwrap() = format!("{exchange:?}{exchange:#?}");
+            exchange
+        })
+    };
+    let fetcher = builder.clone().build_over(exchanges).unwrap();
+    let all: [&dyn Debug; 4] = [&builder, &fetcher, &wire, &ClientSecret::value(SECRET)];
+    for shown in all {
+        shows_no_secret(&format!("{shown:?}{shown:#?}"));
+    }
+    let token = fetch(fetcher).await.unwrap();
+    assert!(!format!("{token:?}").contains("\"tok"));
+    shows_no_secret(&seen.lock().unwrap());
+    assert!(seen.lock().unwrap().contains("client_secret"));
+}
+
+// Whatever comes.
+
+fn json_like() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        prop::sample::select(vec![
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\\",
+            "null",
+            "\"access_token\":",
+            "\"error\":",
+            "\"expires_in\":",
+            "\"token_type\":",
+            "\u{feff}",
+        ])
+        .prop_map(str::to_owned),
+        "\"[^\"]{0,4}\"",
+        "-?[0-9]{1,25}(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,4})?",
+        "\\PC{0,3}",
+    ];
+    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+fn survives(status: u16, body: Vec<u8>, format: AnswerFormat) {
+    let builder = builder().answer_format(format).member(Member::ExpiresIn, "/a/0/b");
+    if let Err(error) = block_on(read(builder, answer(status, body))) {
+        let length = error.description().map_or(0, |text| text.chars().count());
+        assert!(length <= 300, "{error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes(status in 200_u16..600, body in prop::collection::vec(any::<u8>(), 0..300)) {
+        survives(status, body.clone(), AnswerFormat::Json);
+        survives(status, body, AnswerFormat::Form);
+    }
+
+    #[test]
+    fn anything_like_json(status in prop::sample::select(vec![200_u16, 400]), body in json_like()) {
+        survives(status, body.clone().into_bytes(), AnswerFormat::Json);
+        survives(status, body.into_bytes(), AnswerFormat::Form);
+    }
+
+    #[test]
+    fn a_trailing_comma_changes_nothing(token in "[!-~&&[^\"\\\\]]{1,30}", lifetime: u16) {
+        let body = format!(r#"{{"access_token":"{token}","expires_in":"{lifetime}" , }}"#);
+        let read = block_on(read(builder(), answer(200, body))).unwrap();
+        prop_assert_eq!(read.expose_secret(), token);
+        prop_assert_eq!(read.get_lifetime(), Some(Duration::from_secs(lifetime.into())));
+    }
+}

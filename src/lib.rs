@@ -112,7 +112,7 @@
 //!
 //! The service's error is a [`BoxError`], since it is either the inner service's or an [`Error`];
 //! [`Error::find`] finds ours in whatever other layers made of it. No error leaves through
-//! `poll_ready` but the inner service's.
+//! `poll_ready` but the inner service's. For gRPC callers [`grpc_status`] turns ours into a status.
 //!
 //! # Features
 //!
@@ -122,8 +122,6 @@
 //! | `client` | no | a ready-made HTTP client for it: hyper-util and rustls with the platform's roots |
 //! | `config` | no | the fetcher from a configuration file, by serde |
 //! | `testing` | no | `testing::AuthorizationServer`, to test against |
-//!
-//! For gRPC there is [`grpc_status`], which needs no feature and no tonic.
 //!
 //! Without any of them the crate depends on `http`, `tower-service`, `tower-layer`, tokio's runtime
 //! and timers, and little else.

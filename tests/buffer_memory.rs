@@ -91,6 +91,13 @@ fn what_is_kept_stays_under_the_limit_however_it_comes() {
     }
 }
 
+/// The limit may be large, and most bodies small.
+#[test]
+fn a_small_body_costs_little() {
+    let (_, peak, _) = send(Frames { left: 3, shown: 100, buffer: 100 }, 1024 * LIMIT);
+    assert!(peak <= OVERHEAD, "{peak}");
+}
+
 #[test]
 fn over_the_limit_nothing_is_kept() {
     let (_, _, kept) = send(Frames { left: LIMIT + 1, shown: 1, buffer: 1 }, LIMIT);

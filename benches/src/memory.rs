@@ -1,0 +1,105 @@
+//! What a clone of the service holds, and what is left in idle ones when the token is replaced.
+
+use std::{
+    sync::{
+        Arc, Barrier, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+};
+
+use http::{StatusCode, header::AUTHORIZATION};
+use http_body_util::Empty;
+use tokio::runtime::Builder;
+use tower::{BoxError, Layer, ServiceExt, service_fn};
+use tower_oauth::{Never, OAuthLayer, OAuthService, Token, fetch_fn};
+
+use crate::{
+    allocations::Allocations,
+    api::{Inner, Request, Response, request},
+    case::secret,
+};
+
+const CLONES: usize = 1000;
+/// More than there are copies of the token.
+const THREADS: usize = 40;
+
+pub struct Memory {
+    /// The size of the service beyond the inner one's.
+    pub size: usize,
+    /// What a clone holds elsewhere after it has sent a request.
+    pub per_clone: i64,
+    /// What the cache holds, when as many threads as there can be have sent requests, ...
+    pub in_use: i64,
+    /// ... and when the token has been replaced and all of their clones are idle.
+    pub replaced: i64,
+}
+
+pub fn measure() -> Memory {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let fetches = Arc::new(AtomicUsize::new(0));
+    let fetcher = fetch_fn(move |_| {
+        let n = fetches.fetch_add(1, SeqCst);
+        // Of the same length, so that what is held can be compared.
+        async move { Ok::<_, BoxError>(Token::bearer(format!("{}{n}", &secret()[1..]))) }
+    });
+    let inner = service_fn(|request: Request| {
+        let old = request.headers()[AUTHORIZATION].as_bytes().ends_with(b"0");
+        let mut response = Response::new(Empty::new());
+        if old && request.headers().contains_key("reject") {
+            *response.status_mut() = StatusCode::UNAUTHORIZED;
+        }
+        std::future::ready(Ok::<_, BoxError>(response))
+    });
+    let layer = OAuthLayer::new(fetcher).origin("https://api.example.com").unwrap();
+    let service = layer.replay(Never).layer(inner);
+    let send = |request| runtime.block_on(service.clone().oneshot(request)).unwrap();
+    // The runtime and the thread keep what they need only once.
+    send(request(0));
+    let mut clones = Vec::with_capacity(CLONES);
+    let allocations = Allocations::from_now_on();
+    for _ in 0..CLONES {
+        let clone = service.clone();
+        runtime.block_on(clone.clone().oneshot(request(0))).unwrap();
+        clones.push(clone);
+    }
+    let per_clone = allocations.live() / i64::try_from(CLONES).unwrap();
+    drop(allocations);
+
+    // One lane is in use; the threads fill the others.
+    let allocations = Allocations::from_now_on();
+    let idle = Mutex::new(Vec::with_capacity(THREADS));
+    let (filled, counted) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
+    let (in_use, replaced) = thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let mut clone = service.clone();
+                let sent = tower::Service::call(&mut clone, request(0));
+                let runtime = Builder::new_current_thread().build().unwrap();
+                runtime.block_on(sent).unwrap();
+                drop(runtime);
+                idle.lock().unwrap().push(clone);
+                filled.wait();
+                counted.wait();
+            });
+        }
+        filled.wait();
+        let in_use = allocations.live();
+        let mut rejected = request(0);
+        rejected.headers_mut().insert("reject", http::HeaderValue::from_static("1"));
+        send(rejected);
+        runtime.block_on(async { tokio::task::yield_now().await });
+        send(request(0));
+        let replaced = allocations.live();
+        counted.wait();
+        (in_use, replaced)
+    });
+    drop(allocations);
+    Memory {
+        size: size_of::<OAuthService<Inner<1>, tower_oauth::TokenCache, Never>>()
+            - size_of::<Inner<1>>(),
+        per_clone,
+        in_use,
+        replaced,
+    }
+}

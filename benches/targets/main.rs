@@ -1,0 +1,64 @@
+//! Measures, and judges: one row per target, and a failure if one is missed.
+//!
+//! ```sh
+//! cargo bench --bench targets               # everything, the peers too; writes RESULTS.md
+//! cargo bench --bench targets -- --quick    # what is the same in every run
+//! ```
+
+mod exact;
+mod instructions;
+mod row;
+
+use std::{env, process::ExitCode};
+
+use instructions::Instructions;
+use row::Row;
+
+const USAGE: &str = "\
+usage: cargo bench --bench targets -- [--quick] [--without-valgrind]
+  --quick             only what is the same in every run: instructions, allocations, numbers of
+                      fetches; no peer is built
+  --without-valgrind  judge without the rows that need it";
+
+/// Another compiler may move a count of instructions by so many, one way or the other.
+const SLACK: f64 = 30.0;
+
+fn main() -> ExitCode {
+    // cargo says `--bench`, which means nothing here.
+    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    if let Some((instructions::LOOP, rest)) =
+        args.split_first().map(|(first, rest)| (first.as_str(), rest))
+    {
+        instructions::run_loop(rest);
+        return ExitCode::SUCCESS;
+    }
+    if let Some(unknown) =
+        args.iter().find(|arg| !matches!(arg.as_str(), "--quick" | "--without-valgrind"))
+    {
+        eprintln!("{unknown}: unknown\n{USAGE}");
+        return ExitCode::FAILURE;
+    }
+    let quick = args.iter().any(|arg| arg == "--quick");
+    let valgrind = !args.iter().any(|arg| arg == "--without-valgrind");
+    if valgrind && instructions::valgrind().is_none() {
+        eprintln!("valgrind, which counts instructions, is not installed");
+        return ExitCode::FAILURE;
+    }
+
+    let mut rows = Vec::new();
+    let mut print = |row: Row| {
+        println!("{row}");
+        rows.push(row);
+    };
+    if valgrind {
+        let slack = if quick { SLACK } else { 0.0 };
+        exact::instructions(&mut Instructions::default(), slack, &mut print);
+    }
+    exact::allocations(&mut print);
+    exact::memory(&mut print);
+    exact::fetches(&mut print);
+
+    let missed = rows.iter().filter(|row| !row.is_met()).count();
+    println!("{} targets, {missed} missed", rows.len());
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

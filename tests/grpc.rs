@@ -230,6 +230,7 @@ async fn a_clients_stream_is_sent_again() {
         client.client_streaming(request, path("/test.Sums/Sum"), codec()).await
     });
     while sums.seen().len() < 2 {
+        assert!(!call.is_finished(), "it was not sent again");
         tokio::time::sleep(ms(1)).await;
     }
     for value in 2..=100 {

@@ -607,6 +607,41 @@ fn without_a_runtime_a_token_that_was_held_back_is_used_again() {
     assert_eq!(answer.poll(), std::task::Poll::Ready(StatusCode::OK));
 }
 
+/// The same when the token of a replay ran out while it waited for its place: the place that it got
+/// then is the one that the fetch needs.
+#[tokio::test(start_paused = true)]
+async fn a_replay_gives_its_place_back_for_another_token() {
+    let guard = Guard::default();
+    let places = Arc::new(Semaphore::new(1));
+    let api = ConcurrencyLimit::with_semaphore(guard.service::<Body>(), Arc::clone(&places));
+    let fetches = Arc::new(AtomicUsize::new(0));
+    let fetcher = {
+        let (api, fetches) = (api.clone(), Arc::clone(&fetches));
+        service_fn(move |_| {
+            let (api, number) = (api.clone(), fetches.fetch_add(1, Ordering::SeqCst) + 1);
+            async move {
+                api.oneshot(get(URI)).await?;
+                sleep(ms(500)).await;
+                Ok::<_, BoxError>(Token::bearer(format!("token-{number}")).lifetime(secs(3)))
+            }
+        })
+    };
+    guard.revoke("token-1");
+    let cache = TokenCache::builder(fetcher).clock(support::TestClock::new()).build();
+    cache.warm_up().await.unwrap();
+    let start = Instant::now();
+    let answer = tokio::spawn(send(OAuthLayer::with_source(cache).layer(api), get(URI)));
+    // While the renewal is under way somebody takes the only place, for longer than a token lives.
+    sleep(ms(100)).await;
+    let taken = places.acquire().await.unwrap();
+    sleep(secs(5)).await;
+    drop(taken);
+    assert_eq!(answer.await.unwrap(), StatusCode::OK);
+    assert_eq!(start.elapsed(), ms(5_600));
+    assert_eq!(guard.seen().last().unwrap(), "Bearer token-3");
+    assert_eq!(fetches.load(Ordering::SeqCst), 3);
+}
+
 /// A replay that has to wait for its place is sent with the token of its moment.
 #[tokio::test(start_paused = true)]
 async fn a_replay_that_waits_for_its_place_gets_the_token_of_its_moment() {

@@ -1,0 +1,4 @@
+//! What does not fit beside one item: chapters.
+
+#[doc = include_str!("performance.md")]
+pub mod performance {}

@@ -117,7 +117,7 @@ where
 {
     type Output = Result<Response<A>, BoxError>;
 
-    #[inline]
+    #[inline(always)] // or the answer is copied once more
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         match state.as_mut().project() {

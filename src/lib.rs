@@ -125,6 +125,11 @@
 //!
 //! Without any of them the crate depends on `http`, `tower-service`, `tower-layer`, tokio's runtime
 //! and timers, and little else.
+//!
+//! # What it costs
+//!
+//! Little more than a header that never changes; [`docs::performance`] says how, and what is shared
+//! between threads.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

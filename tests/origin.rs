@@ -2,7 +2,12 @@
 
 mod support;
 
-use http::{Method, Request, StatusCode, header::LOCATION};
+use std::sync::{Arc, Mutex};
+
+use http::{
+    HeaderMap, HeaderValue, Method, Request, StatusCode,
+    header::{AUTHORIZATION, LOCATION},
+};
 use support::{Body, Resource, get, ours};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_oauth::{BoxError, Error, ErrorKind, Never, OAuthLayer, Token};
@@ -202,5 +207,29 @@ fn what_is_no_origin_is_an_error_that_says_so() {
         let error: Error = layer().replay(Never).origin(origin).expect_err(origin);
         assert_eq!(error.kind(), ErrorKind::Config, "{origin}");
         assert_eq!(error.field(), Some("origin"), "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_its_own_authorization_stays_as_it_is() {
+    let names = |headers: &HeaderMap| headers.keys().cloned().collect::<Vec<_>>();
+    let seen: Arc<Mutex<Vec<HeaderMap>>> = Arc::default();
+    let sink = Arc::clone(&seen);
+    let inner = tower::service_fn(move |request: Request<Body>| {
+        sink.lock().unwrap().push(request.headers().clone());
+        async { Ok::<_, BoxError>(http::Response::new(Body::new())) }
+    });
+    for values in [&["Basic abc"][..], &["Basic abc", "Digest def", "Basic abc"]] {
+        let mut request = get("https://api.example.com/");
+        request.headers_mut().insert("accept", HeaderValue::from_static("*/*"));
+        for value in values {
+            request.headers_mut().append(AUTHORIZATION, HeaderValue::from_static(value));
+        }
+        request.headers_mut().insert("via", HeaderValue::from_static("1.1 proxy"));
+        let sent = request.headers().clone();
+        layer().layer(inner.clone()).oneshot(request).await.unwrap();
+        let got = seen.lock().unwrap().pop().unwrap();
+        assert_eq!(names(&got), names(&sent));
+        assert_eq!(got.get_all(AUTHORIZATION).iter().collect::<Vec<_>>(), values);
     }
 }

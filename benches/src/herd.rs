@@ -3,10 +3,12 @@
 use std::{
     fmt,
     future::Future,
+    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
+    task::{Context, Poll},
     thread::{self, ThreadId},
     time::{Duration, Instant},
 };
@@ -21,7 +23,7 @@ use tower_oauth::{OAuthLayer, Token, TokenCache, fetch_fn};
 
 use crate::{
     allocations::Allocations,
-    api::{Inner, request},
+    api::{Inner, Response, request},
     cpu,
 };
 
@@ -111,17 +113,22 @@ async fn service<const WORDS: usize>(
 ) -> Herd {
     let layer = OAuthLayer::with_source(tokens).origin("https://api.example.com").unwrap();
     let service = layer.layer(inner);
-    drive(callers, look, gate, || {
-        let response = service.clone().call(request(0));
-        async move {
-            WAITING.fetch_add(1, SeqCst);
-            response.await.is_ok()
-        }
-    })
-    .await
+    drive(callers, look, gate, || Waiter(service.clone().call(request(0)))).await
 }
 
-/// Callers that have been polled. Static, so that it takes no place in their tasks.
+/// The response future itself as the task: an async block around it would hold it twice.
+struct Waiter<F>(F);
+
+impl<F: Future<Output = Result<Response, BoxError>> + Unpin> Future for Waiter<F> {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        WAITING.fetch_add(1, SeqCst);
+        Pin::new(&mut self.0).poll(cx).map(|response| response.is_ok())
+    }
+}
+
+/// Counts callers that have been polled. Static, so that it takes no place in their tasks.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 async fn drive<F>(callers: usize, look: Look, gate: &Gate, caller: impl Fn() -> F) -> Herd

@@ -2,7 +2,6 @@
 //! 50 ms; beside a cache that blocks, under the same load at the same time.
 
 use std::{
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -85,34 +84,32 @@ fn blocking() -> impl Api + Sync {
     })
 }
 
-fn load(api: impl Api + Sync, time: Duration) -> impl Future<Output = Latencies> + Send {
-    async move {
-        // The first token is not what is looked at.
-        api.clone().oneshot(request(0)).await.unwrap();
-        let tasks: Vec<_> = (0..TASKS)
-            .map(|n| {
-                let mut api = api.clone();
-                tokio::spawn(async move {
-                    sleep(PAUSE.mul_f64(n as f64 / TASKS as f64)).await;
-                    let mut latencies = Vec::with_capacity(1 << 16);
-                    let mut ticks = interval(PAUSE);
-                    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                    let start = Instant::now();
-                    while start.elapsed() < time {
-                        ticks.tick().await;
-                        let sent = Instant::now();
-                        api.ready().await.unwrap().call(request(0)).await.unwrap();
-                        latencies.push(sent.elapsed());
-                    }
-                    latencies
-                })
+async fn load(api: impl Api + Sync, time: Duration) -> Latencies {
+    // The first token is not what is looked at.
+    api.clone().oneshot(request(0)).await.unwrap();
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|n| {
+            let mut api = api.clone();
+            tokio::spawn(async move {
+                sleep(PAUSE.mul_f64(n as f64 / TASKS as f64)).await;
+                let mut latencies = Vec::with_capacity(1 << 16);
+                let mut ticks = interval(PAUSE);
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                let start = Instant::now();
+                while start.elapsed() < time {
+                    ticks.tick().await;
+                    let sent = Instant::now();
+                    api.ready().await.unwrap().call(request(0)).await.unwrap();
+                    latencies.push(sent.elapsed());
+                }
+                latencies
             })
-            .collect();
-        let mut all = Vec::new();
-        for task in tasks {
-            all.extend(task.await.unwrap());
-        }
-        all.sort_unstable();
-        Latencies(all)
+        })
+        .collect();
+    let mut all = Vec::new();
+    for task in tasks {
+        all.extend(task.await.unwrap());
     }
+    all.sort_unstable();
+    Latencies(all)
 }

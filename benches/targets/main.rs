@@ -6,11 +6,15 @@
 //! ```
 
 mod exact;
+mod full;
 mod instructions;
+mod pictures;
+mod report;
 mod row;
 
 use std::{env, process::ExitCode};
 
+use full::Peers;
 use instructions::Instructions;
 use row::Row;
 
@@ -50,13 +54,26 @@ fn main() -> ExitCode {
         println!("{row}");
         rows.push(row);
     };
-    if valgrind {
+    let mut counts = valgrind.then(Instructions::default);
+    if let Some(counts) = &mut counts {
         let slack = if quick { SLACK } else { 0.0 };
-        exact::instructions(&mut Instructions::default(), slack, &mut print);
+        exact::instructions(counts, slack, &mut print);
     }
     exact::allocations(&mut print);
     exact::memory(&mut print);
     exact::fetches(&mut print);
+    if !quick {
+        full::threads(&mut print);
+        full::herds(&mut print);
+        let peers = valgrind.then(Peers::measure);
+        if let Some(peers) = &peers {
+            peers.judge(&mut print);
+        }
+        if let Err(error) = report::write(&rows, &mut counts, peers.as_ref()) {
+            eprintln!("RESULTS.md: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
 
     let missed = rows.iter().filter(|row| !row.is_met()).count();
     println!("{} targets, {missed} missed", rows.len());

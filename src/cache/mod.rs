@@ -150,7 +150,7 @@ impl TokenSource for TokenCache {
     type Lease = TokenLease;
     type Acquire = Acquire;
 
-    #[inline]
+    #[inline(always)]
     fn peek(&mut self, _request: &RequestHead<'_>) -> Option<TokenLease> {
         self.handle.core.peek()
     }

@@ -46,9 +46,17 @@ impl Seen {
         let bare = text.trim_start_matches('\u{feff}').trim();
         let byte_order_mark = text.starts_with('\u{feff}');
         if places.form {
-            let pairs = form_urlencoded::parse(bare.as_bytes()).into_owned();
-            let members = pairs.map(|(name, value)| (name, Value::String(value))).collect();
-            return Self { members: Some(members), byte_order_mark, trailing_comma: false };
+            let pairs: Vec<_> = form_urlencoded::parse(bare.as_bytes()).into_owned().collect();
+            // Any text is a form of a kind. One without a name that we know is something else, and
+            // then even its names may be a token.
+            let known = [&places.access_token, &places.token_type, "error"];
+            let is_form = |(name, value): &(String, String)| {
+                !value.is_empty() && known.contains(&name.as_str())
+            };
+            let members = pairs.iter().any(is_form).then(|| {
+                pairs.into_iter().map(|(name, value)| (name, Value::String(value))).collect()
+            });
+            return Self { members, byte_order_mark, trailing_comma: false };
         }
         let strict = serde_json::from_str(bare).ok();
         // Good enough for the one comma that servers leave at the end.

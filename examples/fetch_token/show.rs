@@ -47,6 +47,16 @@ fn value(name: &str, text: &str) -> String {
     if PUBLIC.contains(&name) { printable(text) } else { masked(text) }
 }
 
+/// A member's name, if it looks like one: an answer that is read in the wrong way has its token
+/// where names should be.
+fn name_of(member: &str) -> String {
+    let simple = |char: char| char.is_ascii_alphanumeric() || "_-.".contains(char);
+    match member.len() <= 64 && member.chars().all(simple) {
+        true => member.to_owned(),
+        false => masked(member),
+    }
+}
+
 /// What a server wrote cannot move the cursor.
 fn printable(text: &str) -> String {
     text.chars().flat_map(char::escape_debug).take(200).collect()
@@ -107,14 +117,15 @@ pub(crate) fn answer(answer: &Answer, places: &Places) -> String {
                 let shown = match &member {
                     Value::String(text) => format!("\"{}\"", value(&name, text)),
                     Value::Object(members) => {
-                        format!("{{ {} }}", members.keys().cloned().collect::<Vec<_>>().join(", "))
+                        let names: Vec<_> = members.keys().map(|name| name_of(name)).collect();
+                        format!("{{ {} }}", names.join(", "))
                     }
                     Value::Array(items) => format!("a list of {}", items.len()),
                     other if PUBLIC.contains(&&*name) => other.to_string(),
                     Value::Null => "null".to_owned(),
                     _ => "***".to_owned(),
                 };
-                let _ = writeln!(out, "  {}: {shown}", printable(&name));
+                let _ = writeln!(out, "  {}: {shown}", name_of(&name));
             }
         }
     }
@@ -166,5 +177,33 @@ fn humane(duration: Duration) -> String {
         (0, 0) => format!("{seconds} s"),
         (0, _) => format!("{minutes} min {seconds} s"),
         _ => format!("{hours} h {minutes} min {seconds} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(config: &str, body: &str) -> String {
+        let head = http::Response::new(()).into_parts().0;
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        answer(&Answer { head, body, time: Duration::ZERO }, &Places::of(config))
+    }
+
+    #[test]
+    fn no_token_is_shown_as_a_name() {
+        for body in [
+            r#"{"access_token":"hunter2","token_type":"Bearer"}"#,
+            r#"{"access_token":"hunter2==","token_type":"Bearer"}"#,
+            "hunter2",
+            "hunter2==",
+        ] {
+            let shown = shown("[fetcher]\nanswer_format = 'form'", body);
+            assert!(shown.contains("no members") && !shown.contains("hunter2"), "{shown}");
+        }
+        let odd = r#"{"hunter2 ==":1,"data":{"\u001b[31mhunter2":1,"ttl":2}}"#;
+        let shown = shown("", odd);
+        assert!(shown.contains("ttl"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains('\u{1b}'), "{shown}");
     }
 }

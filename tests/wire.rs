@@ -537,6 +537,25 @@ async fn how_errors_are_read() {
 }
 
 #[tokio::test]
+async fn an_answer_that_echoes_a_key() {
+    let key = "0123456789abcdef";
+    let alone = || ClientCredentials::builder(URL).client_id(key).auth(ClientAuth::None);
+    for builder in [
+        builder().url(format!("{URL}?apikey={key}")),
+        builder().url(format!("{URL}?apikey=%30123456789abcdef")),
+        builder().client_id(key).name(Parameter::ClientId, "apikey"),
+        alone(),
+        alone().name(Parameter::ClientId, "apikey"),
+    ] {
+        let refused = format!(r#"{{"error":"no","error_description":"{key} is unknown"}}"#);
+        let error = read(builder, answer(400, refused)).await.unwrap_err();
+        assert_eq!(error.description(), Some("[secret] is unknown"));
+    }
+    let plain = read(builder().client_id(key), answer(400, key)).await.unwrap_err();
+    assert_eq!(plain.description(), Some(key));
+}
+
+#[tokio::test]
 async fn an_answer_that_echoes_the_secret() {
     let encoded = form_value(SECRET);
     let echoes = [

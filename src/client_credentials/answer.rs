@@ -48,7 +48,11 @@ pub(super) struct Reader {
 
 impl Reader {
     /// The token in an answer.
-    pub(super) fn token(&self, answer: &Response<Bytes>, scrub: &Scrub) -> Result<Token, Error> {
+    pub(super) fn token(
+        &self,
+        answer: &Response<Bytes>,
+        scrub: &Scrub<'_>,
+    ) -> Result<Token, Error> {
         let text = text(answer.body(), self.format);
         if !answer.status().is_success() {
             return Err(refusal::read(answer, &text, &self.hints, scrub));

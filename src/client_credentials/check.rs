@@ -23,7 +23,8 @@ pub(super) struct Grant {
     names: Names,
     id: SecretString,
     secret: Option<ClientSecret>,
-    /// The values of further parameters and headers, any of which may be a key.
+    /// Whatever else may be a key: the values of further parameters and headers, what the URL has
+    /// in its query, an id that is one.
     others: Vec<SecretString>,
     pub(super) reader: Reader,
 }
@@ -122,7 +123,14 @@ impl Grant {
         }
 
         let others = builder.params.into_iter().chain(builder.headers);
-        let others = others.map(|(_, value)| value).collect();
+        let mut others: Vec<_> = others.map(|(_, value)| value).collect();
+        let query = template.uri.query().unwrap_or_default();
+        let in_url = form_urlencoded::parse(query.as_bytes());
+        others.extend(in_url.map(|(_, value)| value.into_owned().into()));
+        // An id that goes by another name, or stands alone, is a key.
+        if names.of(Parameter::ClientId) != "client_id" || !builder.auth.needs_secret() {
+            others.push(id.clone());
+        }
         let grant = Self {
             template,
             auth: builder.auth,

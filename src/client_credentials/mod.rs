@@ -32,8 +32,10 @@ mod check;
 mod client;
 #[cfg(feature = "config")]
 mod config;
+mod echo;
 mod encode;
 mod exchange;
+mod lenient;
 mod members;
 mod names;
 mod refusal;

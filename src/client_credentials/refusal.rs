@@ -49,7 +49,12 @@ pub(super) fn is_error(members: &Members<'_>) -> bool {
 }
 
 /// The error that an answer means.
-pub(super) fn read(answer: &Response<Bytes>, text: &str, hints: &Hints, scrub: &Scrub) -> Error {
+pub(super) fn read(
+    answer: &Response<Bytes>,
+    text: &str,
+    hints: &Hints,
+    scrub: &Scrub<'_>,
+) -> Error {
     let status = answer.status();
     // Servers that answer with tokens form-encoded still write their errors as JSON, or do not.
     let members = Members::of(text, AnswerFormat::Json).or_else(|| {

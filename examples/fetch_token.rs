@@ -174,7 +174,8 @@ async fn fetch(endpoint: &Endpoint, recorder: &Recorder, file: &str) -> Result<F
         Ok(token) => Ok((token, tokens)),
         Err(error) => {
             let first_hand = first_hand.lock().unwrap_or_else(PoisonError::into_inner).take();
-            Err(first_hand.unwrap_or(error))
+            // The cache's own is of a kind and no more.
+            Err(first_hand.unwrap_or_else(|| Error::new(error.kind())))
         }
     })
 }

@@ -76,7 +76,7 @@ async fn a_token() {
 #[tokio::test]
 async fn what_a_server_echoes() {
     let basic = BODY.replace("auth = 'body'\n", "");
-    let renamed = format!("{BODY}name = {{ client_secret = 'scope' }}\n");
+    let renamed = format!("{BODY}name = {{ client_secret = 'scope', scope = 'what' }}\n");
     let taken = format!("{BODY}name = {{ client_secret = 'client_id', client_id = 'key' }}\n");
     let param = format!("{BODY}param = {{ type = 'SECRET' }}\n");
     let header = "WWW-Authenticate: Basic realm=\"SECRET\", error=\"hunter2%20s%2fcret\"\r\n\
@@ -149,4 +149,69 @@ async fn an_answer_that_does_not_come() {
     assert_eq!(code, NO_TOKEN, "{said}");
     assert!(said.starts_with("Request\n") && said.contains("took too long"), "{said}");
     assert!(!said.contains("next attempt"), "{said}");
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_patience() {
+    let answer = answer("503 Later", "Retry-After: 77\r\n", r#"{"error":"a; next attempt in b"}"#);
+    let (said, code) = run_with(BODY, &answer, false).await;
+    assert_eq!(code, NO_TOKEN, "{said}");
+    assert!(said.contains("a; next attempt in b; it asks to wait for 77 s\n"), "{said}");
+}
+
+/// What is said to a server whose certificate is made like this, and named with `--ca`.
+async fn with_certificate(change: impl FnOnce(&mut rcgen::CertificateParams)) -> String {
+    let mut params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    change(&mut params);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let der = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+    let tls = rustls::ServerConfig::builder_with_provider(
+        rustls::crypto::ring::default_provider().into(),
+    )
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_no_client_auth()
+    .with_single_cert(vec![certificate.der().clone()], der)
+    .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let _ = acceptor.accept(tcp).await;
+        }
+    });
+    let base = std::env::temp_dir().join(format!("fetch-token-{}", listener_name(&url)));
+    let (config, ca) = (base.with_extension("toml"), base.with_extension("pem"));
+    fs::write(&config, format!("[fetcher]\n{}", BODY.replace("URL", &url))).unwrap();
+    fs::write(&ca, certificate.pem()).unwrap();
+    let arguments = Arguments { config: config.clone(), ca: Some(ca.clone()), dry_run: false };
+    let out = Arc::new(Mutex::new(Vec::new()));
+    let sink: Arc<Mutex<dyn Write + Send>> = out.clone();
+    let code = run(&arguments, sink).await;
+    fs::remove_file(config).unwrap();
+    fs::remove_file(ca).unwrap();
+    let said = String::from_utf8(std::mem::take(&mut *out.lock().unwrap())).unwrap();
+    assert_eq!(code, Ok(NO_TOKEN), "{said}");
+    said
+}
+
+/// A port is nobody else's as long as it is bound.
+fn listener_name(url: &str) -> &str {
+    url.rsplit(':').next().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_certificate_that_no_client_takes() {
+    let ca = with_certificate(|params| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    });
+    let said = ca.await;
+    assert!(said.contains("basicConstraints=critical,CA:FALSE"), "{said}");
+    let said = with_certificate(|params| {
+        params.subject_alt_names = vec![rcgen::SanType::DnsName("other".try_into().unwrap())];
+    });
+    let said = said.await;
+    assert!(said.contains("does not name the host") && said.contains("subjectAltName"), "{said}");
 }

@@ -49,8 +49,15 @@ use crate::client_credentials::{
 /// # }
 /// ```
 ///
-/// The certificate must name the address that is used; switching verification off would give the
-/// secret to anybody on the way.
+/// The certificate must name the address that is used, as a subject alternative name, and must not
+/// be that of an authority, as those are that `openssl req -x509` makes by itself. This makes a good
+/// one; switching verification off would give the secret to anybody on the way.
+///
+/// ```sh
+/// openssl req -x509 -newkey rsa:2048 -noenc -days 365 -subj /CN=ddi-central \
+///     -keyout ddi-central.key -out ddi-central.pem \
+///     -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=IP:10.0.0.5
+/// ```
 ///
 /// # Lifetime
 ///

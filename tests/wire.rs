@@ -536,6 +536,68 @@ async fn how_errors_are_read() {
     assert_eq!(read(builder(), unnamed).await.unwrap_err().description(), is_html);
 }
 
+/// A file that goes with its test.
+struct TempFile(std::path::PathBuf);
+
+impl TempFile {
+    fn new(name: &str, content: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tower-oauth-{}-{name}", std::process::id()));
+        std::fs::write(&path, content).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_s_file_that_is_none() {
+    let with = |path: &std::path::Path| builder().client_secret(ClientSecret::file(path));
+    let long = TempFile::new("long", &"a".repeat(64 * 1024 + 1));
+    for (path, says) in [
+        (std::path::Path::new("/dev/zero"), "no regular file"),
+        (&std::env::temp_dir(), "no regular file"),
+        (&long.0, "longer than 64 KiB"),
+    ] {
+        let error = read(with(path), answer(200, OK)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Fetch);
+        assert!(printed(&error).contains(says), "{}", printed(&error));
+    }
+    let marked = TempFile::new("marked", "\u{feff}abc\r\n");
+    let (.., body) = sent(with(&marked.0).auth(ClientAuth::Body)).await;
+    assert!(body.contains("client_secret=abc") && !body.contains("%0"), "{body}");
+}
+
+#[tokio::test]
+async fn parameters_and_headers_that_are_read_for_every_token() {
+    let key = TempFile::new("key", "first-key");
+    let file = || ClientSecret::file(&key.0);
+    let builder = builder().param("apikey", file()).header("X-Key", file());
+    for content in ["first-key", "second-key"] {
+        std::fs::write(&key.0, content).unwrap();
+        let (_, _, headers, body) = sent(builder.clone()).await;
+        assert_eq!(headers["x-key"], content);
+        assert!(body.contains(&format!("apikey={content}")), "{body}");
+        let error = read(builder.clone(), answer(400, content)).await.unwrap_err();
+        assert_eq!(error.description(), Some("[secret]"));
+    }
+    std::fs::write(&key.0, "a\nb").unwrap();
+    let error = read(builder.clone(), answer(200, OK)).await.unwrap_err();
+    assert_eq!(error.field(), Some("header"));
+    drop(key);
+    let error = read(builder, answer(200, OK)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fetch);
+}
+
+#[tokio::test]
+async fn a_client_that_a_layer_below_proves() {
+    let (.., body) = sent(ClientCredentials::builder(URL).auth(ClientAuth::None)).await;
+    assert_eq!(body, "grant_type=client_credentials");
+}
+
 #[tokio::test]
 async fn an_answer_that_echoes_a_key() {
     let key = "0123456789abcdef";
@@ -777,6 +839,25 @@ fn bad_configuration_names_the_field() {
         ("member", builder().member(Member::AccessToken, "")),
         ("token_type", builder().token_type("JWT", "Bea rer")),
         ("header", builder().header("no such", "x")),
+        ("auth", secret_in("Content-Length")),
+        ("auth", secret_in("transfer-encoding")),
+        ("auth", secret_in("content-type")),
+        (
+            "auth",
+            builder().auth(ClientAuth::Headers {
+                client_id: Some("X-Key".into()),
+                client_secret: "x-key".into(),
+            }),
+        ),
+        ("method", builder().method(Method::PUT)),
+        ("method", builder().method(Method::HEAD)),
+        ("renew_after", builder().renew_after(Duration::ZERO)),
+        (
+            "url",
+            url("https://h/?client_secret=x")
+                .auth(ClientAuth::Query)
+                .client_secret(ClientSecret::env("TOWER_OAUTH_NO_SUCH_VARIABLE")),
+        ),
         ("header", builder().header("", "x")),
         ("header", builder().header("x", "a\nb")),
         ("header", builder().header("Authorization", "x")),

@@ -39,8 +39,8 @@ pub struct ClientCredentialsBuilder {
     pub(super) scope: Option<String>,
     pub(super) audience: Option<String>,
     pub(super) resources: Vec<String>,
-    pub(super) params: Vec<(String, SecretString)>,
-    pub(super) headers: Vec<(String, SecretString)>,
+    pub(super) params: Vec<(String, ClientSecret)>,
+    pub(super) headers: Vec<(String, ClientSecret)>,
     pub(super) method: Method,
     pub(super) placement: Option<Placement>,
     pub(super) names: Names,
@@ -84,7 +84,7 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// The client's id (RFC 6749 §2.2). There must be one.
+    /// The client's id (RFC 6749 §2.2). There must be one, except with [`ClientAuth::None`].
     pub fn client_id(mut self, id: impl Into<String>) -> Self {
         self.client_id = Some(id.into().into());
         self
@@ -118,17 +118,19 @@ impl ClientCredentialsBuilder {
     }
 
     /// Another parameter with a fixed value. Each call adds one; a name may repeat. It cannot be
-    /// one that has a setter of its own.
-    pub fn param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.params.push((name.into(), value.into().into()));
+    /// one that has a setter of its own. It is taken to be secret, and can be read for every token
+    /// like [`client_secret`](Self::client_secret): IBM Cloud's `apikey`, the `password` of others.
+    pub fn param(mut self, name: impl Into<String>, value: impl Into<ClientSecret>) -> Self {
+        self.params.push((name.into(), value.into()));
         self
     }
 
     /// Another header of the token request, such as an API gateway's key. It takes the place of
     /// `Accept: application/json` or `Cache-Control: no-store` if it is one of these. It is taken
-    /// to be secret.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into().into()));
+    /// to be secret, and can be read for every token like [`client_secret`](Self::client_secret):
+    /// Azure API Management's `Ocp-Apim-Subscription-Key`.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<ClientSecret>) -> Self {
+        self.headers.push((name.into(), value.into()));
         self
     }
 
@@ -150,7 +152,7 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// The method, instead of `POST`: DQE can be asked by `GET`.
+    /// The method, instead of `POST`: DQE can be asked by `GET`. There are no others.
     pub fn method(mut self, method: Method) -> Self {
         self.method = method;
         self

@@ -12,7 +12,7 @@ use super::{
     exchange::Placement,
     members::AnswerFormat,
     names::{Member, Parameter},
-    quoted::Text,
+    quoted::{Many, Text},
     secret::ClientSecret,
 };
 use crate::cache::RefreshPolicy;
@@ -65,29 +65,6 @@ enum GrantType {
     Standard,
     Sent(bool),
     Other(String),
-}
-
-/// One value, or a list of them.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a text or a list of texts: put it in quotes")]
-enum Many<T> {
-    One(T),
-    List(Vec<T>),
-}
-
-impl<T> Default for Many<T> {
-    fn default() -> Self {
-        Self::List(Vec::new())
-    }
-}
-
-impl<T> Many<T> {
-    fn into_vec(self) -> Vec<T> {
-        match self {
-            Self::One(one) => vec![one],
-            Self::List(list) => list,
-        }
-    }
 }
 
 /// The keys are the setters' names; see [`ClientCredentialsBuilder`]. An unknown key is an error;

@@ -1,12 +1,15 @@
 //! What may be secret, from a configuration file. A parser says of a value of the wrong type what it
 //! is, so numbers are taken and refused here.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{
+        Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+        value::{MapAccessDeserializer, SeqAccessDeserializer},
+    },
 };
 
 use super::secret::ClientSecret;
@@ -51,6 +54,56 @@ impl<'de> Deserialize<'de> for Text {
         }
 
         deserializer.deserialize_any(Quoted)
+    }
+}
+
+/// One value, or a list of them.
+pub(super) struct Many<T>(Vec<T>);
+
+impl<T> Default for Many<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Many<T> {
+    pub(super) fn into_vec(self) -> Vec<T> {
+        self.0
+    }
+}
+
+// By hand as well: an untagged enum would keep numbers, and refuse them itself if they are long.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrList<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrList<T> {
+            type Value = Many<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Many<T>, E> {
+                Ok(Many(vec![T::deserialize(text.into_deserializer())?]))
+            }
+
+            fn visit_string<E: Error>(self, text: String) -> Result<Many<T>, E> {
+                Ok(Many(vec![T::deserialize(text.into_deserializer())?]))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Many<T>, A::Error> {
+                Ok(Many(vec![T::deserialize(MapAccessDeserializer::new(map))?]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Many<T>, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Many)
+            }
+
+            not_numbers!();
+        }
+
+        deserializer.deserialize_any(OneOrList(PhantomData))
     }
 }
 

@@ -68,7 +68,7 @@ pub fn dell_techdirect(
             "check Client ID, Client Secret and the endpoint, production or sandbox; \
              APIs_TechDirect@Dell.com helps",
         )
-        .hint("401", "check where the secret is sent: `ClientAuth::Body` or `ClientAuth::Basic`")
+        .hint("401", "check where the secret is sent (`auth`): in the body or as Basic")
         .hint("500", "if it lasts, APIs_TechDirect@Dell.com helps")
 }
 

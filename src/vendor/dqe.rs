@@ -60,7 +60,10 @@ pub fn dqe(
         .auth(ClientAuth::Body)
         .no_grant_type()
         .hint("invalid_request", "check that licence code, secret and scope are not empty")
-        .hint("invalid_client", "check the licence code: it is wrong, expired or out of scope")
+        .hint(
+            "invalid_client",
+            "check the licence code, which is wrong, expired or out of scope, or the secret",
+        )
         .hint("unauthorized_client", "check that the licence covers the scope")
         .hint("unsupported_grant_type", "check the scope: this is how DQE calls an unknown one")
         .hint("500", "check the names of the parameters: this is how DQE answers to unknown ones")

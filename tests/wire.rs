@@ -510,6 +510,13 @@ async fn how_errors_are_read() {
         (500, r#"{"message":"oops"}"#, Unavailable, None, Some("oops")),
         (502, html, Unavailable, None, is_html),
         (503, "", Unavailable, None, None),
+        // Prose decides nothing over a status that says "later"; a code does.
+        (503, "Access denied: too busy", Unavailable, None, Some("Access denied: too busy")),
+        (429, r#"{"title":"Access Denied: slow"}"#, Unavailable, None, Some("Access Denied: slow")),
+        (408, "invalid request: late", Unavailable, None, Some("invalid request: late")),
+        (302, "invalid request: x", InvalidResponse, None, Some("invalid request: x")),
+        (429, r#"{"error":"Invalid Request"}"#, Refused, Some("invalid_request"), None),
+        (403, "Access denied: no", Refused, Some("access_denied"), Some("Access denied: no")),
         (599, "", Unavailable, None, None),
         (403, html, Refused, None, is_html),
         (407, html, InvalidResponse, None, is_html),
@@ -534,6 +541,75 @@ async fn how_errors_are_read() {
     let mut unnamed = answer(503, "Sorry");
     unnamed.headers_mut().insert("content-type", "Text/HTML; charset=utf-8".parse().unwrap());
     assert_eq!(read(builder(), unnamed).await.unwrap_err().description(), is_html);
+}
+
+#[tokio::test]
+async fn an_error_that_is_too_long_is_still_one() {
+    let long = || "x".repeat(2 << 20);
+    let mut busy = answer(503, long());
+    busy.headers_mut().insert("retry-after", "77".parse().unwrap());
+    let error = read(builder(), busy).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(77)));
+    let error = read(builder(), answer(401, long())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(error.hint().unwrap().contains("id and secret"));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_written_otherwise() {
+    let form = answer(200, "access_token=tok&token_type=bearer");
+    let error = read(builder(), form).await.unwrap_err();
+    assert!(error.hint().unwrap().contains("`answer_format`"), "{error}");
+    let mut zipped = answer(200, &b"\x1f\x8b\x08"[..]);
+    zipped.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+    let error = read(builder(), zipped).await.unwrap_err();
+    assert!(error.hint().unwrap().contains("Content-Encoding"), "{error}");
+}
+
+#[tokio::test]
+async fn the_cause_without_the_url() {
+    #[derive(Debug)]
+    struct Said(&'static str);
+    impl std::fmt::Display for Said {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+    impl std::error::Error for Said {}
+    for (kind, said, description) in [
+        (
+            io::ErrorKind::Other,
+            "failed to lookup address information: s3cr3t",
+            Some("the host's name is not known (DNS)"),
+        ),
+        (
+            io::ErrorKind::InvalidData,
+            "invalid peer certificate: UnknownIssuer",
+            Some("the server's certificate is not trusted (UnknownIssuer)"),
+        ),
+        (
+            io::ErrorKind::InvalidData,
+            "received corrupt message of type InvalidContentType",
+            Some("the server speaks no TLS"),
+        ),
+        (io::ErrorKind::ConnectionRefused, "s3cr3t", Some("connection refused")),
+        (io::ErrorKind::TimedOut, "s3cr3t", Some("timed out")),
+        (io::ErrorKind::Other, "s3cr3t", None),
+        (io::ErrorKind::Other, "https://certificate.dns/s3cr3t", None),
+    ] {
+        let http = service_fn(move |_: Request<Full<Bytes>>| async move {
+            let error: BoxError = Box::new(Unreachable(
+                "https://h/?certificate=s3cr3t".to_owned(),
+                io::Error::new(kind, Said(said)),
+            ));
+            Err::<Response<Full<Bytes>>, _>(error)
+        });
+        let by_get = builder().auth(ClientAuth::Query);
+        let error = fetch(by_get.build_with(http).unwrap()).await.unwrap_err();
+        assert_eq!(error.description(), description, "{said}");
+        assert!(error.source().is_none());
+    }
 }
 
 /// A file that goes with its test.

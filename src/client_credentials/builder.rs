@@ -76,11 +76,12 @@ impl ClientCredentialsBuilder {
     }
 
     /// Scheme, host and port of the token endpoint; its path and query stay as they are:
-    /// `http://127.0.0.1:8080`.
+    /// `http://127.0.0.1:8080`. Of what is given, a path and a query are left out.
     pub fn base_url(mut self, base: impl AsRef<str>) -> Self {
-        let host = self.url.find("://").map_or(0, |colon| colon + "://".len());
-        let path = self.url[host..].find(['/', '?']).map_or("", |path| &self.url[host + path..]);
-        self.url = format!("{}{path}", base.as_ref().trim_end_matches('/'));
+        let (_, path) = split(&self.url);
+        // What is pasted from an address bar has a path of its own.
+        let (base, _) = split(base.as_ref().trim());
+        self.url = format!("{base}{path}");
         self
     }
 
@@ -220,6 +221,12 @@ impl ClientCredentialsBuilder {
         self.allow_http = true;
         self
     }
+}
+
+/// Scheme, host and port, and what follows.
+pub(crate) fn split(url: &str) -> (&str, &str) {
+    let host = url.find("://").map_or(0, |colon| colon + "://".len());
+    url.split_at(url[host..].find(['/', '?', '#']).map_or(url.len(), |path| host + path))
 }
 
 impl fmt::Debug for ClientCredentialsBuilder {

@@ -49,6 +49,7 @@ mod wire;
 pub use answer::LifetimeUnit;
 pub use authentication::ClientAuth;
 pub use builder::ClientCredentialsBuilder;
+pub(crate) use builder::split;
 pub use exchange::{Exchange, Params, Placement};
 pub use members::AnswerFormat;
 pub use names::{Member, Parameter};

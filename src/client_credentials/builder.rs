@@ -141,7 +141,8 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// The grant type, instead of `client_credentials`: IBM Cloud has one for API keys.
+    /// The grant type, instead of `client_credentials`: IBM Cloud has one for API keys, and
+    /// `WeChat` spells it `client_credential`.
     pub fn grant_type(mut self, grant_type: impl Into<String>) -> Self {
         self.grant_type = Some(grant_type.into());
         self
@@ -166,16 +167,17 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// The name that the API has for a parameter: some say `apikey` where the standard says
-    /// `client_id`.
+    /// The name that the API has for a parameter: Lark says `app_id` and `app_secret`, `WeChat`
+    /// `appid` and `secret`.
     pub fn name(mut self, parameter: Parameter, name: impl Into<String>) -> Self {
         self.names.0.insert(parameter, name.into());
         self
     }
 
     /// Where a member of the answer is, if not under its standard name: another name, or a JSON
-    /// pointer (RFC 6901) if it starts with a slash. APIs that wrap every answer in an envelope
-    /// need `/data/access_token`.
+    /// pointer (RFC 6901) into the answer's object if it starts with a slash. Lark has
+    /// `tenant_access_token` and `expire`; APIs that wrap every answer in an envelope need
+    /// `/data/access_token`.
     pub fn member(mut self, member: Member, place: impl Into<String>) -> Self {
         self.reader.members.0.insert(member, place.into());
         self

@@ -12,8 +12,12 @@
 mod advice;
 #[path = "fetch_token/http.rs"]
 mod http_client;
+#[path = "fetch_token/mask.rs"]
+mod mask;
 #[path = "fetch_token/odd.rs"]
 mod odd;
+#[path = "fetch_token/screen.rs"]
+mod screen;
 #[path = "fetch_token/show.rs"]
 mod show;
 
@@ -31,6 +35,8 @@ use tower::ServiceExt;
 use tower_oauth::{ClientCredentialsBuilder, Error, ErrorKind, RefreshPolicy, Token, TokenCache};
 
 use http_client::{Recorder, Trust};
+use mask::Mask;
+use screen::Screen;
 
 /// Asks a token endpoint for a token, and shows what goes over the wire.
 ///
@@ -60,69 +66,84 @@ struct Endpoint {
     refresh: RefreshPolicy,
 }
 
+/// The exit statuses.
+const TOKEN: u8 = 0;
+const NO_TOKEN: u8 = 1;
+const UNUSABLE: u8 = 2;
+const DRY_RUN: u8 = 3;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let mut out = String::new();
-    let code = match run(&arguments, &mut out).await {
-        Ok(code) => code,
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::from(2)
-        }
-    };
-    // A reader that has seen enough, such as `head`, is no error.
-    let _ = io::stdout().write_all(out.as_bytes());
-    code
+    let code = run(&Arguments::parse(), Arc::new(Mutex::new(io::stdout()))).await;
+    code.unwrap_or_else(|why| {
+        eprintln!("{why}");
+        UNUSABLE
+    })
+    .into()
 }
 
-async fn run(arguments: &Arguments, out: &mut String) -> Result<ExitCode, String> {
+async fn run(arguments: &Arguments, out: Arc<Mutex<dyn Write + Send>>) -> Result<u8, String> {
     let file = arguments.config.display();
     let text = fs::read_to_string(&arguments.config)
         .map_err(|error| format!("{file} cannot be read: {error}"))?;
     let endpoint: Endpoint = parse(&text).map_err(|why| format!("{file}: {why}"))?;
     let places = odd::Places::of(&text);
+    let screen = Screen::new(out, Mask::of(&text));
     let trust = match &arguments.ca {
         None => Trust::Platform,
         Some(path) => Trust::Only(path.clone()),
     };
-    let recorder = Recorder::new(&trust, arguments.dry_run)?;
+    // Before it is sent: who waits for an answer that does not come sees what was asked.
+    let before = {
+        let screen = screen.clone();
+        move |request: &_| {
+            screen.learn(|mask| mask.hide_request(request));
+            screen.say(&format!("Request\n{}\n", show::request(request, &screen.mask())));
+        }
+    };
+    let recorder = Recorder::new(&trust, arguments.dry_run, before)?;
 
     let mut result = fetch(&endpoint, &recorder, &file.to_string()).await?;
     let secret_is_missing = |error: &&Error| error.kind() == ErrorKind::Fetch;
     let missing = result.as_ref().err().filter(|_| arguments.dry_run).filter(secret_is_missing);
     if let Some(error) = missing {
-        *out += &format!("{error}.\nThe request is shown with a stand-in for the secret.\n\n");
+        screen.say(&format!("{error}.\nThe request is shown with a stand-in for the secret.\n\n"));
         let fetcher = endpoint.fetcher.clone().client_secret("stand-in");
         let endpoint = Endpoint { fetcher, refresh: endpoint.refresh };
         result = fetch(&endpoint, &recorder, &file.to_string()).await?;
     }
 
     let record = recorder.take();
-    if let Some(request) = &record.request {
-        *out += &format!("Request\n{}\n", show::request(request));
-    }
     if arguments.dry_run && record.request.is_some() {
-        out.push_str("Nothing was sent.\n");
-        return Ok(ExitCode::from(3));
+        screen.say("Nothing was sent.\n");
+        return Ok(DRY_RUN);
     }
+    screen.learn(|mask| {
+        let seen = record.answer.as_ref().map(|answer| odd::Seen::of(&answer.body, &places));
+        let found = seen.as_ref().and_then(|seen| seen.at(&places.access_token)?.as_str());
+        let token = result.as_ref().ok().map(|(token, _)| token.expose_secret());
+        found.into_iter().chain(token).for_each(|token| mask.hide(token));
+    });
+    let mask = screen.mask();
     if let Some(answer) = &record.answer {
-        *out += &format!("Answer\n{}\n", show::answer(answer, &places));
+        screen.say(&format!("Answer\n{}\n", show::answer(answer, &places, &mask)));
     }
     let code = match &result {
         Ok((token, tokens)) => {
-            *out += &format!("Token\n{}\n", show::token(token, tokens, &record, &places));
-            ExitCode::SUCCESS
+            let token = show::token(token, tokens, &record, &places, &mask);
+            screen.say(&format!("Token\n{token}\n"));
+            TOKEN
         }
         Err(error) => {
-            *out += &format!("No token\n{}\n", advice::on(error, arguments.ca.is_some()));
-            ExitCode::FAILURE
+            let advice = advice::on(error, arguments.ca.is_some());
+            screen.say(&format!("No token\n{advice}\n"));
+            NO_TOKEN
         }
     };
     if let Some(answer) = &record.answer {
         let odd = odd::findings(answer, &places, record.scope().as_deref());
         if !odd.is_empty() {
-            *out += &format!("What is odd about the answer\n{}\n", show::list(&odd));
+            screen.say(&format!("What is odd about the answer\n{}\n", show::list(&odd)));
         }
     }
     Ok(code)
@@ -153,7 +174,8 @@ async fn fetch(endpoint: &Endpoint, recorder: &Recorder, file: &str) -> Result<F
         Ok(token) => Ok((token, tokens)),
         Err(error) => {
             let first_hand = first_hand.lock().unwrap_or_else(PoisonError::into_inner).take();
-            Err(first_hand.unwrap_or(error))
+            // The cache's own is of a kind and no more.
+            Err(first_hand.unwrap_or_else(|| Error::new(error.kind())))
         }
     })
 }
@@ -168,3 +190,7 @@ fn parse(text: &str) -> Result<Endpoint, String> {
         }
     })
 }
+
+#[cfg(test)]
+#[path = "fetch_token/tests.rs"]
+mod tests;

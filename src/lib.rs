@@ -31,6 +31,7 @@
 //! | [`OAuthService`] | puts the token into each request | |
 //! | [`TokenSource`] | whom it asks: a [`TokenCache`], a [`Token`] that never changes | choose by the request, for example among tenants |
 //! | fetcher, [`FetchToken`] | how a token is got: [`ClientCredentials`](#features), [`fetch_fn`] | any grant, any store; tower's timeouts, retries and limits go on it |
+//! | [`vendor`](#features) | APIs that differ from the textbook, as ready-made settings of `ClientCredentials` | a configuration file, with the feature `config` |
 //! | [`Replay`] | how a request whose token was rejected is sent again | other bodies |
 //! | [`RefreshPolicy`] | when a token is renewed, and until when it is used | |
 //!
@@ -118,9 +119,9 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `client-credentials` | yes | `ClientCredentials`, the HTTP fetcher, over any HTTP service |
+//! | `client-credentials` | yes | `ClientCredentials`, the HTTP fetcher, over any HTTP service, and `vendor` |
 //! | `client` | no | a ready-made HTTP client for it: hyper-util and rustls with the platform's roots |
-//! | `config` | no | the fetcher from a configuration file, by serde |
+//! | `config` | no | the fetcher and its policy from a configuration file, by serde |
 //! | `testing` | no | `testing::AuthorizationServer`, to test against |
 //!
 //! Without any of them the crate depends on `http`, `tower-service`, `tower-layer`, tokio's runtime

@@ -510,6 +510,13 @@ async fn how_errors_are_read() {
         (500, r#"{"message":"oops"}"#, Unavailable, None, Some("oops")),
         (502, html, Unavailable, None, is_html),
         (503, "", Unavailable, None, None),
+        // Prose decides nothing over a status that says "later"; a code does.
+        (503, "Access denied: too busy", Unavailable, None, Some("Access denied: too busy")),
+        (429, r#"{"title":"Access Denied: slow"}"#, Unavailable, None, Some("Access Denied: slow")),
+        (408, "invalid request: late", Unavailable, None, Some("invalid request: late")),
+        (302, "invalid request: x", InvalidResponse, None, Some("invalid request: x")),
+        (429, r#"{"error":"Invalid Request"}"#, Refused, Some("invalid_request"), None),
+        (403, "Access denied: no", Refused, Some("access_denied"), Some("Access denied: no")),
         (599, "", Unavailable, None, None),
         (403, html, Refused, None, is_html),
         (407, html, InvalidResponse, None, is_html),
@@ -534,6 +541,156 @@ async fn how_errors_are_read() {
     let mut unnamed = answer(503, "Sorry");
     unnamed.headers_mut().insert("content-type", "Text/HTML; charset=utf-8".parse().unwrap());
     assert_eq!(read(builder(), unnamed).await.unwrap_err().description(), is_html);
+}
+
+#[tokio::test]
+async fn an_error_that_is_too_long_is_still_one() {
+    let long = || "x".repeat(2 << 20);
+    let mut busy = answer(503, long());
+    busy.headers_mut().insert("retry-after", "77".parse().unwrap());
+    let error = read(builder(), busy).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(77)));
+    let error = read(builder(), answer(401, long())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(error.hint().unwrap().contains("id and secret"));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_written_otherwise() {
+    let form = answer(200, "access_token=tok&token_type=bearer");
+    let error = read(builder(), form).await.unwrap_err();
+    assert!(error.hint().unwrap().contains("`answer_format`"), "{error}");
+    let mut zipped = answer(200, &b"\x1f\x8b\x08"[..]);
+    zipped.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+    let error = read(builder(), zipped).await.unwrap_err();
+    assert!(error.hint().unwrap().contains("Content-Encoding"), "{error}");
+}
+
+#[tokio::test]
+async fn the_cause_without_the_url() {
+    #[derive(Debug)]
+    struct Said(&'static str);
+    impl std::fmt::Display for Said {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+    impl std::error::Error for Said {}
+    for (kind, said, description) in [
+        (
+            io::ErrorKind::Other,
+            "failed to lookup address information: s3cr3t",
+            Some("the host's name is not known (DNS)"),
+        ),
+        (
+            io::ErrorKind::InvalidData,
+            "invalid peer certificate: UnknownIssuer",
+            Some("the server's certificate is not trusted (UnknownIssuer)"),
+        ),
+        (
+            io::ErrorKind::InvalidData,
+            "received corrupt message of type InvalidContentType",
+            Some("the server speaks no TLS"),
+        ),
+        (io::ErrorKind::ConnectionRefused, "s3cr3t", Some("connection refused")),
+        (io::ErrorKind::TimedOut, "s3cr3t", Some("timed out")),
+        (io::ErrorKind::Other, "s3cr3t", None),
+        (io::ErrorKind::Other, "https://certificate.dns/s3cr3t", None),
+    ] {
+        let http = service_fn(move |_: Request<Full<Bytes>>| async move {
+            let error: BoxError = Box::new(Unreachable(
+                "https://h/?certificate=s3cr3t".to_owned(),
+                io::Error::new(kind, Said(said)),
+            ));
+            Err::<Response<Full<Bytes>>, _>(error)
+        });
+        let by_get = builder().auth(ClientAuth::Query);
+        let error = fetch(by_get.build_with(http).unwrap()).await.unwrap_err();
+        assert_eq!(error.description(), description, "{said}");
+        assert!(error.source().is_none());
+    }
+}
+
+/// A file that goes with its test.
+struct TempFile(std::path::PathBuf);
+
+impl TempFile {
+    fn new(name: &str, content: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tower-oauth-{}-{name}", std::process::id()));
+        std::fs::write(&path, content).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_s_file_that_is_none() {
+    let with = |path: &std::path::Path| builder().client_secret(ClientSecret::file(path));
+    let long = TempFile::new("long", &"a".repeat(64 * 1024 + 1));
+    for (path, says) in [
+        (std::path::Path::new("/dev/zero"), "no regular file"),
+        (&std::env::temp_dir(), "no regular file"),
+        (&long.0, "longer than 64 KiB"),
+    ] {
+        let error = read(with(path), answer(200, OK)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Fetch);
+        assert!(printed(&error).contains(says), "{}", printed(&error));
+    }
+    let marked = TempFile::new("marked", "\u{feff}abc\r\n");
+    let (.., body) = sent(with(&marked.0).auth(ClientAuth::Body)).await;
+    assert!(body.contains("client_secret=abc") && !body.contains("%0"), "{body}");
+}
+
+#[tokio::test]
+async fn parameters_and_headers_that_are_read_for_every_token() {
+    let key = TempFile::new("key", "first-key");
+    let file = || ClientSecret::file(&key.0);
+    let builder = builder().param("apikey", file()).header("X-Key", file());
+    for content in ["first-key", "second-key"] {
+        std::fs::write(&key.0, content).unwrap();
+        let (_, _, headers, body) = sent(builder.clone()).await;
+        assert_eq!(headers["x-key"], content);
+        assert!(body.contains(&format!("apikey={content}")), "{body}");
+        let error = read(builder.clone(), answer(400, content)).await.unwrap_err();
+        assert_eq!(error.description(), Some("[secret]"));
+    }
+    std::fs::write(&key.0, "a\nb").unwrap();
+    let error = read(builder.clone(), answer(200, OK)).await.unwrap_err();
+    assert_eq!(error.field(), Some("header"));
+    drop(key);
+    let error = read(builder, answer(200, OK)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fetch);
+}
+
+#[tokio::test]
+async fn a_client_that_a_layer_below_proves() {
+    let (.., body) = sent(ClientCredentials::builder(URL).auth(ClientAuth::None)).await;
+    assert_eq!(body, "grant_type=client_credentials");
+}
+
+#[tokio::test]
+async fn an_answer_that_echoes_a_key() {
+    let key = "0123456789abcdef";
+    let alone = || ClientCredentials::builder(URL).client_id(key).auth(ClientAuth::None);
+    for builder in [
+        builder().url(format!("{URL}?apikey={key}")),
+        builder().url(format!("{URL}?apikey=%30123456789abcdef")),
+        builder().client_id(key).name(Parameter::ClientId, "apikey"),
+        alone(),
+        alone().name(Parameter::ClientId, "apikey"),
+    ] {
+        let refused = format!(r#"{{"error":"no","error_description":"{key} is unknown"}}"#);
+        let error = read(builder, answer(400, refused)).await.unwrap_err();
+        assert_eq!(error.description(), Some("[secret] is unknown"));
+    }
+    let plain = read(builder().client_id(key), answer(400, key)).await.unwrap_err();
+    assert_eq!(plain.description(), Some(key));
 }
 
 #[tokio::test]
@@ -758,6 +915,25 @@ fn bad_configuration_names_the_field() {
         ("member", builder().member(Member::AccessToken, "")),
         ("token_type", builder().token_type("JWT", "Bea rer")),
         ("header", builder().header("no such", "x")),
+        ("auth", secret_in("Content-Length")),
+        ("auth", secret_in("transfer-encoding")),
+        ("auth", secret_in("content-type")),
+        (
+            "auth",
+            builder().auth(ClientAuth::Headers {
+                client_id: Some("X-Key".into()),
+                client_secret: "x-key".into(),
+            }),
+        ),
+        ("method", builder().method(Method::PUT)),
+        ("method", builder().method(Method::HEAD)),
+        ("renew_after", builder().renew_after(Duration::ZERO)),
+        (
+            "url",
+            url("https://h/?client_secret=x")
+                .auth(ClientAuth::Query)
+                .client_secret(ClientSecret::env("TOWER_OAUTH_NO_SUCH_VARIABLE")),
+        ),
         ("header", builder().header("", "x")),
         ("header", builder().header("x", "a\nb")),
         ("header", builder().header("Authorization", "x")),

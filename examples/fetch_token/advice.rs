@@ -5,7 +5,15 @@ use std::{error::Error as _, fmt::Write};
 use tower_oauth::{Error, ErrorKind};
 
 pub(crate) fn on(error: &Error, own_certificate: bool) -> String {
-    let mut out = format!("  {error}\n");
+    let said = error.to_string();
+    // A cache makes a next attempt; this program does not.
+    let said = match (error.retry_after(), said.rsplit_once("; next attempt in ")) {
+        (Some(wait), Some((said, _))) => {
+            format!("{said}; it asks to wait for {} s", wait.as_secs())
+        }
+        _ => said,
+    };
+    let mut out = format!("  {said}\n");
     let mut causes = String::new();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -39,8 +47,16 @@ pub(crate) fn on(error: &Error, own_certificate: bool) -> String {
                 "Try another `placement`: \"form\", \"json\" or \"query\".",
             ],
         },
+        ErrorKind::Unavailable if says("causedasendentity") => &[
+            "The server's certificate is one of an authority (`openssl req -x509` makes such ones),",
+            "which must not be a server's. Make one with `-addext basicConstraints=critical,CA:FALSE`.",
+        ],
+        ErrorKind::Unavailable if says("notvalidforname") => &[
+            "The server's certificate does not name the host in `url`: use the name that it has, or",
+            "make one with `-addext subjectAltName=DNS:<host>` (`IP:<address>`); a CN does not count.",
+        ],
         ErrorKind::Unavailable if says("certificate") && own_certificate => {
-            &["The certificate of --ca is not the one that this server has, or names another host."]
+            &["The certificate of --ca is not the one that this server has."]
         }
         ErrorKind::Unavailable if says("certificate") => {
             &["If the server's certificate is self-signed, get it as a file and name it with --ca."]

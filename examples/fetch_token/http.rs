@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, request, response};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -72,11 +72,19 @@ impl Record {
 pub(crate) struct Recorder {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     record: Arc<Mutex<Record>>,
+    before: Before,
     dry_run: bool,
 }
 
+/// What is done with a request before it is sent.
+type Before = Arc<dyn Fn(&(request::Parts, Bytes)) + Send + Sync>;
+
 impl Recorder {
-    pub(crate) fn new(trust: &Trust, dry_run: bool) -> Result<Self, String> {
+    pub(crate) fn new(
+        trust: &Trust,
+        dry_run: bool,
+        before: impl Fn(&(request::Parts, Bytes)) + Send + Sync + 'static,
+    ) -> Result<Self, String> {
         let tls = ClientConfig::builder_with_provider(ring::default_provider().into())
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?;
@@ -104,7 +112,7 @@ impl Recorder {
             .enable_all_versions()
             .wrap_connector(tcp);
         let http = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { http, record: Arc::default(), dry_run })
+        Ok(Self { http, record: Arc::default(), before: Arc::new(before), dry_run })
     }
 
     pub(crate) fn take(&self) -> Record {
@@ -131,15 +139,22 @@ impl Service<Request<Full<Bytes>>> for Recorder {
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let sent = body.clone().collect().await?.to_bytes();
-            this.keep(|record| record.request = Some((head.clone(), sent)));
+            let request = (head.clone(), sent);
+            (this.before)(&request);
+            this.keep(|record| record.request = Some(request));
             if this.dry_run {
                 return Err("a dry run sends nothing".into());
             }
             let started = Instant::now();
             let answer = this.http.request(Request::from_parts(head, body)).await?;
-            let (head, body) = answer.into_parts();
-            // One byte more than the library reads, so that it is the one to complain.
-            let body = Limited::new(body, 1024 * 1024 + 1).collect().await?.to_bytes();
+            let (head, mut body) = answer.into_parts();
+            // More than the library reads, so that it is the one to complain.
+            let mut read = Vec::new();
+            while read.len() <= 1024 * 1024 {
+                let Some(frame) = body.frame().await else { break };
+                read.extend_from_slice(&frame?.into_data().unwrap_or_default());
+            }
+            let body = Bytes::from(read);
             let answer = Answer { head: head.clone(), body: body.clone(), time: started.elapsed() };
             this.keep(|record| record.answer = Some(answer));
             Ok(Response::from_parts(head, Full::new(body)))

@@ -9,21 +9,9 @@ use tower_oauth::{Token, TokenCache};
 
 use crate::{
     http_client::{Answer, Record},
+    mask::{Mask, masked},
     odd::{Places, Seen},
 };
-
-/// Parameters and members that are not secret. All others may be, whatever they are called.
-const PUBLIC: [&str; 9] = [
-    "audience",
-    "client_id",
-    "expires_in",
-    "grant_type",
-    "resource",
-    "scope",
-    "status",
-    "token_type",
-    "type",
-];
 
 /// Headers of an answer that say something about tokens, or about who answered.
 const TELLING: [HeaderName; 10] = [
@@ -39,20 +27,21 @@ const TELLING: [HeaderName; 10] = [
     header::CONTENT_ENCODING,
 ];
 
-pub(crate) fn masked(secret: &str) -> String {
-    format!("*** ({} characters)", secret.chars().count())
+fn value(name: &str, text: &str, mask: &Mask) -> String {
+    if mask.is_public(name) { mask.printable(text) } else { masked(text) }
 }
 
-fn value(name: &str, text: &str) -> String {
-    if PUBLIC.contains(&name) { printable(text) } else { masked(text) }
+/// A member's name, if it looks like one: an answer that is read in the wrong way has its token
+/// where names should be.
+fn name_of(member: &str) -> String {
+    let simple = |char: char| char.is_ascii_alphanumeric() || "_-.".contains(char);
+    match member.len() <= 64 && member.chars().all(simple) {
+        true => member.to_owned(),
+        false => masked(member),
+    }
 }
 
-/// What a server wrote cannot move the cursor.
-fn printable(text: &str) -> String {
-    text.chars().flat_map(char::escape_debug).take(200).collect()
-}
-
-pub(crate) fn request((head, body): &(request::Parts, Bytes)) -> String {
+pub(crate) fn request((head, body): &(request::Parts, Bytes), mask: &Mask) -> String {
     let mut out = String::new();
     let uri = &head.uri;
     let authority = uri.authority().map_or("", |authority| authority.as_str());
@@ -65,37 +54,37 @@ pub(crate) fn request((head, body): &(request::Parts, Bytes)) -> String {
                 format!("{scheme} {}", masked(secret))
             }
             _ if head.headers[name].is_sensitive() => masked(&text),
-            _ => printable(&text),
+            _ => mask.printable(&text),
         };
         let _ = writeln!(out, "  {name}: {shown}");
     }
     let _ = writeln!(out);
     for (name, text) in Record::params(head, &[]) {
-        let _ = writeln!(out, "  {name} = {}  (in the query)", value(&name, &text));
+        let _ = writeln!(out, "  {name} = {}  (in the query)", value(&name, &text, mask));
     }
     let mut in_body = head.clone();
     in_body.uri = http::Uri::default();
     for (name, text) in Record::params(&in_body, body) {
-        let _ = writeln!(out, "  {name} = {}  (in the body)", value(&name, &text));
+        let _ = writeln!(out, "  {name} = {}  (in the body)", value(&name, &text, mask));
     }
     out
 }
 
-pub(crate) fn answer(answer: &Answer, places: &Places) -> String {
+pub(crate) fn answer(answer: &Answer, places: &Places, mask: &Mask) -> String {
     let mut out = String::new();
     let Answer { head, body, time } = answer;
     let _ = writeln!(out, "  {} in {} ms, {:?}", head.status, time.as_millis(), head.version);
     for name in TELLING {
         for text in head.headers.get_all(&name) {
             let text = String::from_utf8_lossy(text.as_bytes());
-            let _ = writeln!(out, "  {name}: {}", printable(&text));
+            let _ = writeln!(out, "  {name}: {}", mask.printable(&text));
         }
     }
     if let Some(location) = head.headers.get(header::LOCATION) {
         // Where to may have the parameters in it, and so the secret.
         let text = String::from_utf8_lossy(location.as_bytes());
         let place = text.split(['?', '#']).next().unwrap_or_default();
-        let _ = writeln!(out, "  location: {}", printable(place));
+        let _ = writeln!(out, "  location: {}", mask.printable(place));
     }
     let _ = writeln!(out);
     match Seen::of(body, places).members {
@@ -105,16 +94,17 @@ pub(crate) fn answer(answer: &Answer, places: &Places) -> String {
         Some(members) => {
             for (name, member) in members {
                 let shown = match &member {
-                    Value::String(text) => format!("\"{}\"", value(&name, text)),
+                    Value::String(text) => format!("\"{}\"", value(&name, text, mask)),
                     Value::Object(members) => {
-                        format!("{{ {} }}", members.keys().cloned().collect::<Vec<_>>().join(", "))
+                        let names: Vec<_> = members.keys().map(|name| name_of(name)).collect();
+                        format!("{{ {} }}", names.join(", "))
                     }
                     Value::Array(items) => format!("a list of {}", items.len()),
-                    other if PUBLIC.contains(&&*name) => other.to_string(),
+                    other if mask.is_public(&name) => other.to_string(),
                     Value::Null => "null".to_owned(),
                     _ => "***".to_owned(),
                 };
-                let _ = writeln!(out, "  {}: {shown}", printable(&name));
+                let _ = writeln!(out, "  {}: {shown}", name_of(&name));
             }
         }
     }
@@ -126,10 +116,12 @@ pub(crate) fn token(
     tokens: &TokenCache,
     record: &Record,
     places: &Places,
+    mask: &Mask,
 ) -> String {
     let mut out = String::new();
     let seen = record.answer.as_ref().map(|answer| Seen::of(&answer.body, places));
-    let text = |place: Option<&Value>| place.and_then(Value::as_str).map(printable);
+    let text =
+        |place: Option<&Value>| place.and_then(Value::as_str).map(|text| mask.printable(text));
     let token_type = seen.as_ref().and_then(|seen| text(seen.at(&places.token_type)));
     let status = tokens.status();
     let _ = writeln!(out, "  token     {}", masked(token.expose_secret()));
@@ -149,7 +141,7 @@ pub(crate) fn token(
     let _ = writeln!(
         out,
         "  scope     asked: {}; granted: {}",
-        asked.as_deref().map_or_else(|| "none".to_owned(), printable),
+        asked.as_deref().map_or_else(|| "none".to_owned(), |text| mask.printable(text)),
         granted.as_deref().unwrap_or("not said, so what was asked")
     );
     out
@@ -166,5 +158,33 @@ fn humane(duration: Duration) -> String {
         (0, 0) => format!("{seconds} s"),
         (0, _) => format!("{minutes} min {seconds} s"),
         _ => format!("{hours} h {minutes} min {seconds} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(config: &str, body: &str) -> String {
+        let head = http::Response::new(()).into_parts().0;
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        answer(&Answer { head, body, time: Duration::ZERO }, &Places::of(config), &Mask::of(config))
+    }
+
+    #[test]
+    fn no_token_is_shown_as_a_name() {
+        for body in [
+            r#"{"access_token":"hunter2","token_type":"Bearer"}"#,
+            r#"{"access_token":"hunter2==","token_type":"Bearer"}"#,
+            "hunter2",
+            "hunter2==",
+        ] {
+            let shown = shown("[fetcher]\nanswer_format = 'form'", body);
+            assert!(shown.contains("no members") && !shown.contains("hunter2"), "{shown}");
+        }
+        let odd = r#"{"hunter2 ==":1,"data":{"\u001b[31mhunter2":1,"ttl":2}}"#;
+        let shown = shown("", odd);
+        assert!(shown.contains("ttl"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains('\u{1b}'), "{shown}");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, header};
 
 use super::{
     members::{AnswerFormat, Members, Scalar, text},
@@ -48,7 +48,11 @@ pub(super) struct Reader {
 
 impl Reader {
     /// The token in an answer.
-    pub(super) fn token(&self, answer: &Response<Bytes>, scrub: &Scrub) -> Result<Token, Error> {
+    pub(super) fn token(
+        &self,
+        answer: &Response<Bytes>,
+        scrub: &Scrub<'_>,
+    ) -> Result<Token, Error> {
         let text = text(answer.body(), self.format);
         if !answer.status().is_success() {
             return Err(refusal::read(answer, &text, &self.hints, scrub));
@@ -65,9 +69,17 @@ impl Reader {
                 () if self.format == AnswerFormat::Form => "it is not form-encoded",
                 () => "it is not a JSON object",
             });
-            return Err(error.with_hint(self.hints.find(answer.status(), None).unwrap_or(
-                "check the URL of the token endpoint, and what stands between here and there",
-            )));
+            let encoded = answer.headers().contains_key(header::CONTENT_ENCODING);
+            let form = Members::of(&text, AnswerFormat::Form)
+                .is_some_and(|form| form.get(self.members.of(Member::AccessToken)).is_some());
+            let hint = match () {
+                () if encoded => {
+                    "its Content-Encoding says that it is compressed, which is for the HTTP client to undo"
+                }
+                () if form => "it is form-encoded: say so with `answer_format`",
+                () => "check the URL of the token endpoint, and what stands between here and there",
+            };
+            return Err(error.with_hint(self.hints.find(answer.status(), None).unwrap_or(hint)));
         };
         if refusal::is_error(&members) {
             return Err(refusal::read(answer, &text, &self.hints, scrub));

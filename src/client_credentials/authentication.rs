@@ -39,8 +39,8 @@ pub enum ClientAuth {
         /// The header for the secret.
         client_secret: String,
     },
-    /// The id as a parameter and no secret: for a client that has none, or where a layer below
-    /// proves who it is, say by a signed assertion (RFC 7523).
+    /// The id as a parameter, if there is one, and no secret: for a client that has none, or where a
+    /// layer below proves who it is, say by a signed assertion (RFC 7523).
     None,
 }
 
@@ -96,7 +96,9 @@ impl ClientAuth {
                 insert(exchange, header_name(client_secret)?, secret, "client_secret")
             }
             Self::None => {
-                exchange.params.push(id_name, id);
+                if !id.is_empty() {
+                    exchange.params.push(id_name, id);
+                }
                 Ok(())
             }
         }

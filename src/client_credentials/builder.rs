@@ -39,8 +39,8 @@ pub struct ClientCredentialsBuilder {
     pub(super) scope: Option<String>,
     pub(super) audience: Option<String>,
     pub(super) resources: Vec<String>,
-    pub(super) params: Vec<(String, SecretString)>,
-    pub(super) headers: Vec<(String, SecretString)>,
+    pub(super) params: Vec<(String, ClientSecret)>,
+    pub(super) headers: Vec<(String, ClientSecret)>,
     pub(super) method: Method,
     pub(super) placement: Option<Placement>,
     pub(super) names: Names,
@@ -76,15 +76,16 @@ impl ClientCredentialsBuilder {
     }
 
     /// Scheme, host and port of the token endpoint; its path and query stay as they are:
-    /// `http://127.0.0.1:8080`.
+    /// `http://127.0.0.1:8080`. Of what is given, a path and a query are left out.
     pub fn base_url(mut self, base: impl AsRef<str>) -> Self {
-        let host = self.url.find("://").map_or(0, |colon| colon + "://".len());
-        let path = self.url[host..].find(['/', '?']).map_or("", |path| &self.url[host + path..]);
-        self.url = format!("{}{path}", base.as_ref().trim_end_matches('/'));
+        let (_, path) = split(&self.url);
+        // What is pasted from an address bar has a path of its own.
+        let (base, _) = split(base.as_ref().trim());
+        self.url = format!("{base}{path}");
         self
     }
 
-    /// The client's id (RFC 6749 §2.2). There must be one.
+    /// The client's id (RFC 6749 §2.2). There must be one, except with [`ClientAuth::None`].
     pub fn client_id(mut self, id: impl Into<String>) -> Self {
         self.client_id = Some(id.into().into());
         self
@@ -118,17 +119,19 @@ impl ClientCredentialsBuilder {
     }
 
     /// Another parameter with a fixed value. Each call adds one; a name may repeat. It cannot be
-    /// one that has a setter of its own.
-    pub fn param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.params.push((name.into(), value.into().into()));
+    /// one that has a setter of its own. It is taken to be secret, and can be read for every token
+    /// like [`client_secret`](Self::client_secret): IBM Cloud's `apikey`, the `password` of others.
+    pub fn param(mut self, name: impl Into<String>, value: impl Into<ClientSecret>) -> Self {
+        self.params.push((name.into(), value.into()));
         self
     }
 
     /// Another header of the token request, such as an API gateway's key. It takes the place of
     /// `Accept: application/json` or `Cache-Control: no-store` if it is one of these. It is taken
-    /// to be secret.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into().into()));
+    /// to be secret, and can be read for every token like [`client_secret`](Self::client_secret):
+    /// Azure API Management's `Ocp-Apim-Subscription-Key`.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<ClientSecret>) -> Self {
+        self.headers.push((name.into(), value.into()));
         self
     }
 
@@ -138,7 +141,8 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// The grant type, instead of `client_credentials`: IBM Cloud has one for API keys.
+    /// The grant type, instead of `client_credentials`: IBM Cloud has one for API keys, and
+    /// `WeChat` spells it `client_credential`.
     pub fn grant_type(mut self, grant_type: impl Into<String>) -> Self {
         self.grant_type = Some(grant_type.into());
         self
@@ -150,7 +154,7 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// The method, instead of `POST`: DQE can be asked by `GET`.
+    /// The method, instead of `POST`: DQE can be asked by `GET`. There are no others.
     pub fn method(mut self, method: Method) -> Self {
         self.method = method;
         self
@@ -163,16 +167,17 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// The name that the API has for a parameter: some say `apikey` where the standard says
-    /// `client_id`.
+    /// The name that the API has for a parameter: Lark says `app_id` and `app_secret`, `WeChat`
+    /// `appid` and `secret`.
     pub fn name(mut self, parameter: Parameter, name: impl Into<String>) -> Self {
         self.names.0.insert(parameter, name.into());
         self
     }
 
     /// Where a member of the answer is, if not under its standard name: another name, or a JSON
-    /// pointer (RFC 6901) if it starts with a slash. APIs that wrap every answer in an envelope
-    /// need `/data/access_token`.
+    /// pointer (RFC 6901) into the answer's object if it starts with a slash. Lark has
+    /// `tenant_access_token` and `expire`; APIs that wrap every answer in an envelope need
+    /// `/data/access_token`.
     pub fn member(mut self, member: Member, place: impl Into<String>) -> Self {
         self.reader.members.0.insert(member, place.into());
         self
@@ -218,6 +223,12 @@ impl ClientCredentialsBuilder {
         self.allow_http = true;
         self
     }
+}
+
+/// Scheme, host and port, and what follows.
+pub(crate) fn split(url: &str) -> (&str, &str) {
+    let host = url.find("://").map_or(0, |colon| colon + "://".len());
+    url.split_at(url[host..].find(['/', '?', '#']).map_or(url.len(), |path| host + path))
 }
 
 impl fmt::Debug for ClientCredentialsBuilder {

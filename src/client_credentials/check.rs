@@ -1,51 +1,84 @@
 //! A builder's settings, checked, as what every fetch needs.
 
-use std::collections::HashSet;
-
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, uri::Scheme};
+use http::{HeaderName, Method, Uri, uri::Scheme};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     answer::Reader,
-    authentication::{ClientAuth, header_name, sensitive},
+    authentication::ClientAuth,
     builder::ClientCredentialsBuilder,
     exchange::{Exchange, Placement},
+    headers::headers,
     names::{Names, Parameter},
+    scrub::Scrub,
     secret::ClientSecret,
 };
 use crate::{error::Error, origin::keeps_secrets};
 
 /// What every fetch starts from.
 pub(super) struct Grant {
-    /// All of the exchange but the credentials.
+    /// All of the exchange but what may be secret.
     template: Exchange,
     auth: ClientAuth,
     names: Names,
+    /// Empty where there is none.
     id: SecretString,
     secret: Option<ClientSecret>,
-    /// The values of further parameters and headers, any of which may be a key.
-    others: Vec<SecretString>,
+    params: Vec<(String, ClientSecret)>,
+    headers: Vec<(String, ClientSecret)>,
     pub(super) reader: Reader,
 }
 
+/// What was sent and must not be told when it comes back.
+pub(super) struct Carried {
+    secret: SecretString,
+    /// Whatever else may be a key: the values of further parameters and headers, what the URL has in
+    /// its query, an id that is one.
+    others: Vec<SecretString>,
+}
+
+impl Carried {
+    pub(super) fn scrub<'a>(&'a self, id: &'a str) -> Scrub<'a> {
+        let others = self.others.iter().map(|other| other.expose_secret());
+        Scrub::new(id, self.secret.expose_secret(), others)
+    }
+}
+
 impl Grant {
-    /// The exchange for one fetch, and the secret that it was made with.
-    pub(super) fn exchange(&self) -> Result<(Exchange, SecretString), Error> {
-        let secret = match &self.secret {
-            Some(secret) => secret.read()?,
-            None => SecretString::default(),
-        };
+    /// The exchange for one fetch, with what is secret as it is now.
+    pub(super) fn exchange(&self) -> Result<(Exchange, Carried), Error> {
+        self.exchange_with(ClientSecret::read)
+    }
+
+    fn exchange_with(
+        &self,
+        read: impl Fn(&ClientSecret) -> Result<SecretString, Error>,
+    ) -> Result<(Exchange, Carried), Error> {
+        let secret = self.secret.as_ref().map(&read).transpose()?.unwrap_or_default();
         let mut exchange = self.template.clone();
+        let mut others = Vec::new();
+        for (name, value) in &self.params {
+            let value = read(value)?;
+            exchange.params.push(name, value.expose_secret());
+            others.push(value);
+        }
+        let own = self.headers.iter().map(|(name, value)| Ok((name.as_str(), read(value)?)));
+        let own = own.collect::<Result<Vec<_>, Error>>()?;
+        exchange.headers = headers(&own, &self.auth)?;
+        others.extend(own.into_iter().map(|(_, value)| value));
+        let query = exchange.uri.query().unwrap_or_default();
+        let in_url = form_urlencoded::parse(query.as_bytes());
+        others.extend(in_url.map(|(_, value)| value.into_owned().into()));
+        // An id that goes by another name, or stands alone, is a key.
+        if self.names.of(Parameter::ClientId) != "client_id" || !self.auth.needs_secret() {
+            others.push(self.id.clone());
+        }
         self.auth.apply(&mut exchange, &self.names, self.id(), secret.expose_secret())?;
-        Ok((exchange, secret))
+        Ok((exchange, Carried { secret, others }))
     }
 
     pub(super) fn id(&self) -> &str {
         self.id.expose_secret()
-    }
-
-    pub(super) fn other_secrets(&self) -> impl Iterator<Item = &str> {
-        self.others.iter().map(|other| other.expose_secret())
     }
 
     pub(super) fn uri(&self) -> &Uri {
@@ -57,6 +90,7 @@ impl Grant {
         let id = match builder.client_id {
             Some(id) if !id.expose_secret().is_empty() => id,
             Some(_) => return Err(Error::config("client_id", "it is empty")),
+            None if builder.auth == ClientAuth::None => SecretString::default(),
             None => return Err(Error::config("client_id", "it is missing")),
         };
         let secret = builder.client_secret.filter(|_| builder.auth.needs_secret());
@@ -67,7 +101,7 @@ impl Grant {
             None if builder.auth.needs_secret() => {
                 return Err(Error::config(
                     "client_secret",
-                    "it is missing; a client without one has `ClientAuth::None`",
+                    "it is missing; a client that has none says so with `auth`: none",
                 ));
             }
             _ => {}
@@ -75,10 +109,13 @@ impl Grant {
         if builder.auth == ClientAuth::BasicRaw && id.expose_secret().contains(':') {
             return Err(Error::config(
                 "client_id",
-                "a colon ends the id in Basic authentication; `ClientAuth::Basic` encodes it",
+                "a colon ends the id in Basic authentication; `auth`: basic encodes it",
             ));
         }
-        let safe = [Method::GET, Method::HEAD].contains(&builder.method);
+        if ![Method::GET, Method::POST].contains(&builder.method) {
+            return Err(Error::config("method", "a token endpoint is asked by POST or GET"));
+        }
+        let safe = builder.method == Method::GET;
         let placement =
             builder.placement.unwrap_or(if safe { Placement::Query } else { Placement::Form });
         if safe && placement != Placement::Query {
@@ -87,7 +124,6 @@ impl Grant {
 
         let mut template = Exchange::new(builder.method, uri);
         template.placement = placement;
-        template.headers = headers(&builder.headers, &builder.auth)?;
         let names = builder.names;
         check_names(&names)?;
         check_reader(&builder.reader)?;
@@ -110,7 +146,7 @@ impl Grant {
         for resource in &builder.resources {
             standard("resource", Parameter::Resource, absolute_uri(resource)?)?;
         }
-        for (name, value) in &builder.params {
+        for (name, _) in &builder.params {
             if name.is_empty() {
                 return Err(Error::config("param", "a name is empty"));
             }
@@ -118,24 +154,20 @@ impl Grant {
                 let why = format!("`{name}` has a setter of its own");
                 return Err(Error::config("param", why));
             }
-            template.params.push(name, value.expose_secret());
         }
 
-        let others = builder.params.into_iter().chain(builder.headers);
-        let others = others.map(|(_, value)| value).collect();
         let grant = Self {
             template,
             auth: builder.auth,
             names,
             id,
             secret,
-            others,
+            params: builder.params,
+            headers: builder.headers,
             reader: builder.reader,
         };
-        // A secret that is read for every token need not be there yet.
-        if grant.secret.as_ref().is_none_or(ClientSecret::is_value) {
-            no_name_twice(&grant.exchange()?.0)?;
-        }
+        // What is read for every token need not be there yet.
+        no_name_twice(&grant.exchange_with(|secret| Ok(secret.peek()))?.0)?;
         Ok(grant)
     }
 }
@@ -176,33 +208,6 @@ fn token_endpoint(url: &str, allow_http: bool) -> Result<Uri, Error> {
         return invalid("it is neither https nor http");
     }
     Ok(uri)
-}
-
-fn headers(own: &[(String, SecretString)], auth: &ClientAuth) -> Result<HeaderMap, Error> {
-    let taken: Vec<HeaderName> =
-        auth.headers().into_iter().map(header_name).collect::<Result<_, _>>()?;
-    let mut headers = HeaderMap::new();
-    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let mut replaced = HashSet::new();
-    for (name, value) in own {
-        let invalid = |why: &str| Error::config("header", format!("{name:?}: {why}"));
-        let value = sensitive(value.expose_secret())
-            .ok_or_else(|| invalid("its value has characters that a header cannot carry"))?;
-        let name: HeaderName =
-            name.parse().map_err(|_| invalid("a header cannot have this name"))?;
-        if taken.contains(&name) {
-            return Err(invalid("the client's authentication uses it: `auth`"));
-        }
-        if [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(&name) {
-            return Err(invalid("the HTTP client sets it"));
-        }
-        if replaced.insert(name.clone()) {
-            headers.remove(&name);
-        }
-        headers.try_append(name, value).map_err(|_| invalid("there are too many headers"))?;
-    }
-    Ok(headers)
 }
 
 /// Of RFC 3986 no more than RFC 8707 §2 asks for, since a resource may be a URN.
@@ -248,6 +253,9 @@ fn check_reader(reader: &Reader) -> Result<(), Error> {
     let sendable = |scheme: &str| HeaderName::from_bytes(scheme.as_bytes()).is_ok();
     if !reader.token_types.iter().all(|(_, scheme)| sendable(scheme)) {
         return Err(Error::config("token_type", "this is no authentication scheme"));
+    }
+    if reader.renew_after.is_some_and(|renew_after| renew_after.is_zero()) {
+        return Err(Error::config("renew_after", "it is no time at all"));
     }
     Ok(())
 }

@@ -1,13 +1,9 @@
 //! The settings from a configuration file.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use http::Method;
-use secrecy::SecretString;
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
-};
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
     answer::LifetimeUnit,
@@ -16,6 +12,7 @@ use super::{
     exchange::Placement,
     members::AnswerFormat,
     names::{Member, Parameter},
+    quoted::{Many, Text},
     secret::ClientSecret,
 };
 use crate::cache::RefreshPolicy;
@@ -27,7 +24,7 @@ struct Fetcher {
     url: String,
     #[serde(default)]
     insecure_allow_http: bool,
-    client_id: Option<SecretString>,
+    client_id: Option<Text>,
     client_secret: Option<ClientSecret>,
     #[serde(default)]
     auth: ClientAuth,
@@ -38,9 +35,9 @@ struct Fetcher {
     #[serde(default)]
     resource: Many<String>,
     #[serde(default)]
-    param: BTreeMap<String, Many<SecretString>>,
+    param: BTreeMap<String, Many<ClientSecret>>,
     #[serde(default)]
-    header: BTreeMap<String, Many<SecretString>>,
+    header: BTreeMap<String, Many<ClientSecret>>,
     method: Option<String>,
     placement: Option<Placement>,
     #[serde(default)]
@@ -60,35 +57,14 @@ struct Fetcher {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a grant type as a text, or `false` for none")]
 enum GrantType {
+    // Only what is left out is left to the standard: `null` could as well mean none.
     #[default]
+    #[serde(skip_deserializing)]
     Standard,
     Sent(bool),
     Other(String),
-}
-
-/// One value, or a list of them.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Many<T> {
-    One(T),
-    List(Vec<T>),
-}
-
-impl<T> Default for Many<T> {
-    fn default() -> Self {
-        Self::List(Vec::new())
-    }
-}
-
-impl<T> Many<T> {
-    fn into_vec(self) -> Vec<T> {
-        match self {
-            Self::One(one) => vec![one],
-            Self::List(list) => list,
-        }
-    }
 }
 
 /// The keys are the setters' names; see [`ClientCredentialsBuilder`]. An unknown key is an error;
@@ -98,7 +74,7 @@ impl<'de> Deserialize<'de> for ClientCredentialsBuilder {
         let fetcher = Fetcher::deserialize(deserializer)?;
         let mut builder = Self::new(fetcher.url);
         builder.allow_http = fetcher.insecure_allow_http;
-        builder.client_id = fetcher.client_id;
+        builder.client_id = fetcher.client_id.map(|Text(id)| id);
         builder.client_secret = fetcher.client_secret;
         builder.auth = fetcher.auth;
         match fetcher.grant_type {
@@ -127,52 +103,11 @@ impl<'de> Deserialize<'de> for ClientCredentialsBuilder {
     }
 }
 
-fn pairs(values: BTreeMap<String, Many<SecretString>>) -> Vec<(String, SecretString)> {
+fn pairs(values: BTreeMap<String, Many<ClientSecret>>) -> Vec<(String, ClientSecret)> {
     let of = |(name, values): (String, Many<_>)| {
         values.into_vec().into_iter().map(move |value| (name.clone(), value))
     };
     values.into_iter().flat_map(of).collect()
-}
-
-/// The secret itself as a text, or `{ env = "NAME" }`, or `{ file = "path" }`.
-impl<'de> Deserialize<'de> for ClientSecret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Place {
-            env: Option<String>,
-            file: Option<PathBuf>,
-        }
-
-        // By hand, because an untagged enum would say of a misspelt place only that nothing matched.
-        struct Secret;
-
-        impl<'de> Visitor<'de> for Secret {
-            type Value = ClientSecret;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a secret, { env = \"NAME\" } or { file = \"path\" }")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, secret: &str) -> Result<ClientSecret, E> {
-                Ok(secret.into())
-            }
-
-            fn visit_string<E: serde::de::Error>(self, secret: String) -> Result<ClientSecret, E> {
-                Ok(secret.into())
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ClientSecret, A::Error> {
-                match Place::deserialize(MapAccessDeserializer::new(map))? {
-                    Place { env: Some(name), file: None } => Ok(ClientSecret::env(name)),
-                    Place { env: None, file: Some(path) } => Ok(ClientSecret::file(path)),
-                    _ => Err(A::Error::custom("a secret has one place: `env` or `file`")),
-                }
-            }
-        }
-
-        deserializer.deserialize_any(Secret)
-    }
 }
 
 /// The keys are the setters' names: `max_age`, `default_lifetime`, `jitter`, `fetch_timeout`.
@@ -192,6 +127,13 @@ impl<'de> Deserialize<'de> for RefreshPolicy {
         }
 
         let refresh = Refresh::deserialize(deserializer)?;
+        for (key, duration) in
+            [("max_age", refresh.max_age), ("default_lifetime", refresh.default_lifetime)]
+        {
+            if duration.is_some_and(|duration| duration.is_zero()) {
+                return Err(D::Error::custom(format!("`{key}` is no time at all")));
+            }
+        }
         let mut policy = Self::default();
         if let Some(max_age) = refresh.max_age {
             policy = policy.max_age(max_age);

@@ -5,6 +5,8 @@ use std::{borrow::Cow, collections::HashMap};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
+use super::lenient::without_trailing_commas;
+
 /// How the token endpoint writes its answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "config", derive(serde::Deserialize), serde(rename_all = "snake_case"))]
@@ -112,26 +114,6 @@ pub(super) fn text(body: &[u8], format: AnswerFormat) -> Zeroizing<String> {
         return Zeroizing::new(bare.to_owned());
     }
     without_trailing_commas(bare)
-}
-
-/// Leaves out every comma, other than in a string, that only a closing bracket follows.
-///
-/// A reader of JSON5 would do, but those there are recurse without limit: an answer of nothing
-/// but opening brackets would overflow the stack.
-fn without_trailing_commas(text: &str) -> Zeroizing<String> {
-    let mut out = Zeroizing::new(String::with_capacity(text.len()));
-    let (mut in_string, mut escaped) = (false, false);
-    for (index, char) in text.char_indices() {
-        match char {
-            _ if escaped => escaped = false,
-            '\\' if in_string => escaped = true,
-            '"' => in_string = !in_string,
-            ',' if !in_string && text[index + 1..].trim_start().starts_with(['}', ']']) => continue,
-            _ => {}
-        }
-        out.push(char);
-    }
-    out
 }
 
 #[cfg(test)]

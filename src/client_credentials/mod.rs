@@ -13,7 +13,6 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use secrecy::ExposeSecret;
 use tower::{ServiceExt, util::BoxCloneService};
 use tower_service::Service;
 
@@ -32,10 +31,15 @@ mod check;
 mod client;
 #[cfg(feature = "config")]
 mod config;
+mod echo;
 mod encode;
 mod exchange;
+mod headers;
+mod lenient;
 mod members;
 mod names;
+#[cfg(feature = "config")]
+mod quoted;
 mod refusal;
 mod retry_after;
 mod scrub;
@@ -45,6 +49,7 @@ mod wire;
 pub use answer::LifetimeUnit;
 pub use authentication::ClientAuth;
 pub use builder::ClientCredentialsBuilder;
+pub(crate) use builder::split;
 pub use exchange::{Exchange, Params, Placement};
 pub use members::AnswerFormat;
 pub use names::{Member, Parameter};
@@ -212,15 +217,13 @@ impl Service<TokenRequest> for ClientCredentials {
         // Only a panic in somebody's `clone` can have poisoned it; the service is still whole.
         let mut exchanges = self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move {
-            let (exchange, secret) = grant.exchange()?;
+            let (exchange, carried) = grant.exchange()?;
             let secret_url = exchange.has_query();
             let failed = |error| wire::unavailable(error, secret_url);
             poll_fn(|cx| exchanges.poll_ready(cx)).await.map_err(failed)?;
             let sent = Sent::now();
             let answer = exchanges.call(exchange).await.map_err(failed)?;
-            let scrub =
-                scrub::Scrub::new(grant.id(), secret.expose_secret(), grant.other_secrets());
-            Ok(grant.reader.token(&answer, &scrub)?.age(sent.ago()))
+            Ok(grant.reader.token(&answer, &carried.scrub(grant.id()))?.age(sent.ago()))
         })
     }
 }

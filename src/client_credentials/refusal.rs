@@ -49,7 +49,12 @@ pub(super) fn is_error(members: &Members<'_>) -> bool {
 }
 
 /// The error that an answer means.
-pub(super) fn read(answer: &Response<Bytes>, text: &str, hints: &Hints, scrub: &Scrub) -> Error {
+pub(super) fn read(
+    answer: &Response<Bytes>,
+    text: &str,
+    hints: &Hints,
+    scrub: &Scrub<'_>,
+) -> Error {
     let status = answer.status();
     // Servers that answer with tokens form-encoded still write their errors as JSON, or do not.
     let members = Members::of(text, AnswerFormat::Json).or_else(|| {
@@ -57,10 +62,10 @@ pub(super) fn read(answer: &Response<Bytes>, text: &str, hints: &Hints, scrub: &
     });
     let html = members.is_none() && is_html(answer, text);
     let (code, description) = match &members {
-        Some(members) => (code_in(members), describe(members)),
+        Some(members) => (code_in(members, status), describe(members)),
         None if html => (None, Some("it is an HTML page".to_owned())),
         // JSON that cannot be read is nothing that a person would have written.
-        None => (normalise(text), (!text.starts_with(['{', '['])).then(|| text.to_owned())),
+        None => (normalise(text, status), (!text.starts_with(['{', '['])).then(|| text.to_owned())),
     };
     let kind = match code {
         Some((_, kind)) => kind,
@@ -99,21 +104,25 @@ pub(super) fn is_html(answer: &Response<Bytes>, text: &str) -> bool {
     declared || text.starts_with('<')
 }
 
-fn code_in(members: &Members<'_>) -> Option<(&'static str, ErrorKind)> {
+fn code_in(members: &Members<'_>, status: StatusCode) -> Option<(&'static str, ErrorKind)> {
     ["error", "code", "title", "/error/code", "/error/type"]
         .into_iter()
-        .find_map(|place| normalise(&members.text(place)?))
+        .find_map(|place| normalise(&members.text(place)?, status))
 }
 
 /// The standard code that a text spells in its own way: `Invalid Client`, `InvalidClient`,
 /// `400 Error (Invalid Client)`.
-fn normalise(text: &str) -> Option<(&'static str, ErrorKind)> {
+fn normalise(text: &str, status: StatusCode) -> Option<(&'static str, ErrorKind)> {
     let letters = letters(text);
+    // A server that is busy says many things: only a code, and nothing but it, overrules that.
+    let refused = status.is_client_error() && !matches!(status.as_u16(), 408 | 429);
     // Prose may have words around the code; a code of another name that ours is a part of may not.
-    let prose = text.len() <= 256 && text.trim().contains(|char: char| char.is_whitespace());
-    CODES
-        .into_iter()
-        .find(|(code, _)| same(text, code) || prose && letters.contains(&code.replace('_', "")))
+    let prose =
+        refused && text.len() <= 256 && text.trim().contains(|char: char| char.is_whitespace());
+    let exact = CODES.into_iter().find(|(code, _)| same(text, code));
+    exact.or_else(|| {
+        CODES.into_iter().find(|(code, _)| prose && letters.contains(&code.replace('_', "")))
+    })
 }
 
 fn same(text: &str, code: &str) -> bool {

@@ -2,49 +2,57 @@
 
 use std::fmt::Write;
 
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
-};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
-use super::{authentication::basic, encode::form_value};
+use super::{echo::Secrets, encode::form_value};
 
+/// What is shown of a server's text, in characters.
 const LONGEST: usize = 256;
 
-/// Every form of the secret that an answer could echo, the longest first.
-pub(super) struct Scrub(Vec<Zeroizing<String>>);
+/// What is looked at, in bytes: a server cannot make us work for longer than this takes.
+const LOOKED_AT: usize = 4 * 1024;
 
-impl Scrub {
-    /// `others` are what the user sends besides, such as an API key. What is short among them is
-    /// no key, and would take words out of the text.
-    pub(super) fn new<'a>(
-        id: &str,
+/// What is shorter is no key, and would take words out of the text.
+const SHORTEST_KEY: usize = 8;
+
+/// What the server must not get into a log.
+pub(super) struct Scrub<'a> {
+    id: &'a str,
+    secret: &'a str,
+    others: Vec<&'a str>,
+}
+
+impl<'a> Scrub<'a> {
+    /// `others` are what the user sends besides, such as an API key.
+    pub(super) fn new(
+        id: &'a str,
         secret: &'a str,
         others: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let others = others.into_iter().filter(|other| other.len() >= 8);
-        let mut forms: Vec<_> = others.chain([secret]).flat_map(forms).collect();
-        if !secret.is_empty() {
-            for pair in [basic(id, secret), basic(&form_value(id), &form_value(secret))] {
-                forms.push(Zeroizing::new(pair["Basic ".len()..].to_owned()));
-            }
-        }
-        forms.retain(|form| !form.is_empty());
-        // A form that is part of another must not break the other one up.
-        forms.sort_unstable_by_key(|form| std::cmp::Reverse(form.len()));
-        forms.dedup();
-        Self(forms)
+        let others = others.into_iter().filter(|other| other.len() >= SHORTEST_KEY).collect();
+        Self { id, secret, others }
+    }
+
+    /// Made for an error only: most answers are none.
+    fn secrets(&self) -> Secrets {
+        // As Basic has them (RFC 6749 §2.3.1).
+        let encoded =
+            Zeroizing::new(format!("{}:{}", *form_value(self.id), *form_value(self.secret)));
+        let raw = Zeroizing::new(format!("{}:{}", self.id, self.secret));
+        let pairs = [raw.as_str(), &encoded].into_iter().filter(|_| !self.secret.is_empty());
+        Secrets::new(self.others.iter().copied().chain([self.secret]).chain(pairs))
     }
 
     /// A server's text as it may be shown: no secret, nothing but what can be printed, and at most
     /// 256 characters.
     pub(super) fn clean(&self, text: &str) -> String {
-        let mut text = Zeroizing::new(text.to_owned());
-        for form in &self.0 {
-            text = replace_any_case(&text, form);
+        let text = text.trim();
+        let mut end = text.len().min(LOOKED_AT);
+        while !text.is_char_boundary(end) {
+            end -= 1;
         }
+        let cut = &text[..end];
+        let text = self.secrets().replace(cut, cut.len() < text.len());
         let mut out = String::new();
         let mut room = LONGEST;
         for char in text.trim().chars() {
@@ -62,64 +70,91 @@ impl Scrub {
     }
 }
 
-/// One secret, in every form but Basic's.
-fn forms(secret: &str) -> Vec<Zeroizing<String>> {
-    let encoded = form_value(secret);
-    let json = Zeroizing::new(serde_json::to_string(secret).unwrap_or_default());
-    let mut forms = vec![
-        encoded.replace('+', "%20"),
-        utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
-        secret.escape_debug().to_string(),
-        secret.escape_default().to_string(),
-        json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned(),
-        secret.to_owned(),
-    ];
-    forms.extend(
-        [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD]
-            .map(|engine| engine.encode(secret)),
-    );
-    forms.into_iter().map(Zeroizing::new).chain([encoded]).collect()
-}
-
-/// Percent-encoding comes in upper and lower case; a secret in the wrong case is still telling.
-fn replace_any_case(text: &str, form: &str) -> Zeroizing<String> {
-    let mut out = Zeroizing::new(String::with_capacity(text.len()));
-    let mut rest = text;
-    while let Some(char) = rest.chars().next() {
-        match rest.get(..form.len()) {
-            Some(head) if head.eq_ignore_ascii_case(form) => {
-                out.push_str("[secret]");
-                rest = &rest[form.len()..];
-            }
-            _ => {
-                out.push(char);
-                rest = &rest[char.len_utf8()..];
-            }
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use base64::{
+        Engine,
+        engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+    };
+
     use super::*;
 
     #[test]
     fn no_form_of_the_secret_survives() {
-        let (id, secret) = ("me", "p@ss w/rd+\"1\"");
+        let (id, secret) = ("me", "p@ss w/r~d+\"1\"'ü😀&");
+        let json = serde_json::to_string(secret).unwrap();
+        let twice = serde_json::to_string(&json[1..json.len() - 1]).unwrap();
+        let form = form_value(secret);
         let scrub = Scrub::new(id, secret, []);
         for echo in [
             secret,
-            "p%40ss+w%2Frd%2B%221%22",
-            "p%40ss%20w%2frd%2b%221%22",
-            "p@ss w/rd+\\\"1\\\"",
+            &secret.to_uppercase().replace('Ü', "ü"),
+            &form,
+            &form.replace('+', "%20"),
+            &form.to_lowercase(),
+            // RFC 3986's unreserved characters, JavaScript's encodeURIComponent, Python's quote.
+            "p%40ss%20w%2Fr~d%2B%221%22%27%C3%BC%F0%9F%98%80%26",
+            "p%40ss%20w%2Fr~d%2B%221%22'%C3%BC%F0%9F%98%80%26",
+            "p%40ss%20w/r~d%2B%221%22%27%C3%BC%F0%9F%98%80%26",
+            &form.replace('%', "%25"),
+            &form.replace('%', "%2525"),
+            &json[1..json.len() - 1],
+            &twice[1..twice.len() - 1],
+            r#"p@ss w\/r~d+\"1\"'\u00fc\ud83d\uDE00&"#,
+            r#"p@ss w\/r~d+\u00221\x22\x27\xc3\xbc\u{1f600}\u0026"#,
+            "p@ss w/r~d+&quot;1&#34;&#39;&uuml;&#128512;&amp;",
+            "p@ss w&#x2F;r~d+&#034;1&#X22;&apos;&#xFC;&#x1f600;&amp;amp;",
+            "p%40ss+w%2fr~d%2B&quot;1&quot;%27\\u00fc😀&amp;",
             &STANDARD.encode(secret),
             &URL_SAFE_NO_PAD.encode(secret),
+            &form_value(&STANDARD.encode(secret)),
+            &secret.bytes().map(|byte| format!("{byte:02X}")).collect::<String>(),
+            &format!("{id}:{secret}"),
             &STANDARD.encode(format!("{id}:{secret}")),
-            &STANDARD.encode(format!("{id}:p%40ss+w%2Frd%2B%221%22")),
+            &STANDARD.encode(format!("{id}:{}", *form)),
         ] {
             assert_eq!(scrub.clean(&format!("got <{echo}>!")), "got <[secret]>!", "{echo}");
         }
+    }
+
+    #[test]
+    fn what_is_no_secret_stays() {
+        let scrub = Scrub::new("me", "new\\/n&", ["short", "longer than that"]);
+        for text in [
+            "short",
+            "n\\new",
+            "%6",
+            "%",
+            "&",
+            "&#;",
+            "&amp",
+            "\\u00",
+            "\\u{110000}",
+            "%C3",
+            "&#x;",
+        ] {
+            assert_eq!(*scrub.secrets().replace(text, false), *text);
+        }
+        assert_eq!(*scrub.secrets().replace("LONGER+than&#32;that", false), *"[secret]");
+        assert_eq!(*scrub.secrets().replace("longer than tha", true), *"[secret]");
+    }
+
+    #[test]
+    fn it_takes_no_time() {
+        let keys: Vec<_> = (0..20).map(|key| format!("yyyyyyyyyyyyyyyyyyyyyyyy{key}")).collect();
+        let scrub = Scrub::new("me", "yyyyyyyyyyyyyyyyz", keys.iter().map(|key| &**key));
+        let started = Instant::now();
+        assert_eq!(scrub.clean(&"y".repeat(1_000_000)), "y".repeat(256));
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn a_secret_longer_than_what_is_looked_at_does_not_survive() {
+        let secret = "0123456789".repeat(1000);
+        let scrub = Scrub::new("me", &secret, []);
+        assert_eq!(scrub.clean(&format!("got {secret}")), "got [secret]");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     env, fmt,
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
 };
@@ -12,7 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 
-/// A client's secret, or where to find it.
+/// No secret is anywhere near it.
+const LONGEST: u64 = 64 * 1024;
+
+/// A client's secret, or where to find it; also a parameter's or a header's value.
 ///
 /// An environment variable and a file are read again for every token, so that a rotated secret
 /// needs no restart. `Debug` shows where it comes from, never what it is.
@@ -46,7 +49,8 @@ impl ClientSecret {
         Self(Source::Env(name.into()))
     }
 
-    /// The content of this file, without line breaks at its end.
+    /// The content of this file, of 64 KiB at most, without a byte order mark at its begin and line
+    /// breaks at its end.
     ///
     /// It is read where the fetch runs, which for the memory-backed files that orchestrators mount
     /// secrets as blocks nobody.
@@ -68,27 +72,28 @@ impl ClientSecret {
             Source::Env(name) => match env::var(name) {
                 Ok(secret) if !secret.is_empty() => Ok(secret.into()),
                 // The cause is not kept: it can hold the value.
-                _ => missing(
-                    format!("the environment variable {name:?} holds no client secret"),
-                    None,
-                ),
+                _ => missing(format!("the environment variable {name:?} holds no secret"), None),
             },
             Source::File(path) => match content(path) {
-                Ok(text) => match text.trim_end_matches(['\r', '\n']) {
-                    "" => missing(format!("the file {path:?} holds no client secret"), None),
-                    secret => Ok(secret.into()),
-                },
-                Err(cause) => missing(
-                    format!("the client secret's file {path:?} cannot be read"),
-                    Some(cause),
-                ),
+                Ok(text) => {
+                    match text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']) {
+                        "" => missing(format!("the file {path:?} holds no secret"), None),
+                        secret => Ok(secret.into()),
+                    }
+                }
+                Err(cause) => {
+                    missing(format!("the secret's file {path:?} cannot be read"), Some(cause))
+                }
             },
         }
     }
 
-    /// Whether it is known without looking anywhere.
-    pub(super) fn is_value(&self) -> bool {
-        matches!(self.0, Source::Value(_))
+    /// The secret if it is known without looking anywhere, else something in its place.
+    pub(super) fn peek(&self) -> SecretString {
+        match &self.0 {
+            Source::Value(secret) => secret.clone(),
+            Source::Env(_) | Source::File(_) => "stand-in".into(),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -100,10 +105,16 @@ impl ClientSecret {
     }
 }
 
-/// As much of a file as a secret can be long: who names `/dev/zero` gets an error.
 fn content(path: &Path) -> io::Result<Zeroizing<String>> {
+    // Asked before it is opened: a pipe would keep us waiting for whoever writes to it.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
     let mut text = Zeroizing::new(String::with_capacity(4096));
-    File::open(path)?.take(64 * 1024).read_to_string(&mut text)?;
+    File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is longer than 64 KiB"));
+    }
     Ok(text)
 }
 
@@ -125,6 +136,12 @@ impl From<&str> for ClientSecret {
 
 impl From<String> for ClientSecret {
     fn from(secret: String) -> Self {
+        Self::value(secret)
+    }
+}
+
+impl From<&String> for ClientSecret {
+    fn from(secret: &String) -> Self {
         Self::value(secret)
     }
 }

@@ -13,6 +13,7 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use tower_service::Service;
+use zeroize::Zeroizing;
 
 use super::{encode::encode, exchange::Exchange};
 use crate::error::{BoxError, Error, ErrorKind};
@@ -24,7 +25,8 @@ const LONGEST_ANSWER: usize = 1024 * 1024;
 /// most.
 ///
 /// Any status is an answer; an error is [`ErrorKind::Unavailable`] where no answer came, or
-/// [`ErrorKind::InvalidResponse`] where it was too long. If the URL had a query, the error has no
+/// [`ErrorKind::InvalidResponse`] where it was too long to be read for a token; of an error that is
+/// too long only the head is kept. If the URL had a query, the error has no
 /// [`source`](std::error::Error::source), because HTTP clients' errors print URLs.
 ///
 /// [`ClientCredentialsBuilder::build_with`](crate::ClientCredentialsBuilder::build_with) puts one
@@ -78,6 +80,10 @@ where
             let (head, body) = answer.into_parts();
             match Limited::new(body, LONGEST_ANSWER).collect().await {
                 Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
+                // Without a token in it, the status says more than its length.
+                Err(error) if error.is::<LengthLimitError>() && !head.status.is_success() => {
+                    Ok(Response::from_parts(head, Bytes::new()))
+                }
                 Err(error) if error.is::<LengthLimitError>() => {
                     Err(Error::new(ErrorKind::InvalidResponse)
                         .with_status(head.status)
@@ -97,13 +103,58 @@ pub(super) fn unavailable(error: BoxError, secret_url: bool) -> Error {
     if !secret_url {
         return Error::new(ErrorKind::Unavailable).with_source(error);
     }
-    let mut unavailable = Error::new(ErrorKind::Unavailable);
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&*error);
+    let unavailable = Error::new(ErrorKind::Unavailable);
+    match cause(&*error) {
+        Some(cause) => unavailable.with_description(cause),
+        None => unavailable,
+    }
+}
+
+/// What kept the answer away, in words of ours: theirs may have the URL in them.
+fn cause(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut kind = None;
+    let mut next = Some(error);
     while let Some(cause) = next {
-        if let Some(cause) = cause.downcast_ref::<io::Error>() {
-            unavailable = unavailable.with_description(cause.kind().to_string());
+        let io = cause.downcast_ref::<io::Error>();
+        // What an I/O error was made from is not among its sources.
+        let inner = io.and_then(io::Error::get_ref);
+        let text = inner.map_or_else(|| format!("{cause} {cause:?}"), |it| format!("{it} {it:?}"));
+        if let Some(known) = known(&Zeroizing::new(text.to_ascii_lowercase())) {
+            return Some(known.to_owned());
+        }
+        if let Some(io) = io {
+            kind = Some(io.kind());
         }
         next = cause.source();
     }
-    unavailable
+    match kind? {
+        // "other error" says nothing.
+        io::ErrorKind::Other => None,
+        kind => Some(kind.to_string()).filter(|kind| kind != "uncategorized error"),
+    }
+}
+
+/// Causes that have no kind, by what those who found them say.
+fn known(text: &str) -> Option<&'static str> {
+    // A URL can have any word in it.
+    if text.contains("://") {
+        return None;
+    }
+    let causes = [
+        (
+            "causedasendentity",
+            "the server's certificate is one of an authority (CaUsedAsEndEntity)",
+        ),
+        ("notvalidforname", "the server's certificate does not name the host (NotValidForName)"),
+        ("unknownissuer", "the server's certificate is not trusted (UnknownIssuer)"),
+        ("certificate", "the server's certificate is not accepted"),
+        ("dns error", "the host's name is not known (DNS)"),
+        ("lookup address", "the host's name is not known (DNS)"),
+        ("corrupt message", "the server speaks no TLS"),
+        ("invalidcontenttype", "the server speaks no TLS"),
+        ("tls", "there is no TLS with the server"),
+        ("deadline has elapsed", "timed out"),
+        ("timed out", "timed out"),
+    ];
+    causes.into_iter().find_map(|(word, cause)| text.contains(word).then_some(cause))
 }

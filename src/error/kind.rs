@@ -6,7 +6,8 @@ pub enum ErrorKind {
     Config,
     /// No token stayed usable for as long as the inner service took to become ready.
     Expired,
-    /// The fetcher failed with an error that is not of this crate.
+    /// The fetcher failed before it asked, or with an error that is not of this crate: a secret's
+    /// file or environment variable that is not there.
     Fetch,
     /// The request would take a token over plain HTTP to a host that is not this machine.
     InsecureOrigin,

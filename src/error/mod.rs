@@ -165,6 +165,11 @@ impl Error {
         self.inner.description.as_deref()
     }
 
+    /// What to check, if something is known about it; the text is for people, and may change.
+    pub fn hint(&self) -> Option<&str> {
+        self.inner.hint.as_deref()
+    }
+
     /// The field of the configuration that [`ErrorKind::Config`] is about.
     pub fn field(&self) -> Option<&'static str> {
         self.inner.field

@@ -12,13 +12,18 @@ use crate::client_credentials::{
 /// settings in the Contact Center Administrator. Tokens act for that user.
 ///
 /// ```no_run
-/// # #[cfg(feature = "client")] {
-/// use tower_oauth::vendor::bright_pattern;
+/// # #[cfg(feature = "client")]
+/// # async fn example() -> Result<(), tower_oauth::Error> {
+/// use tower_oauth::{TokenCache, vendor::bright_pattern};
 ///
 /// let fetcher = bright_pattern("tenant.example.com", "sheila.thomas", "qkDwDJlD").build()?;
+/// let token = TokenCache::builder(fetcher).build().token().await?;
+/// # Ok(())
 /// # }
-/// # Ok::<_, tower_oauth::Error>(())
 /// ```
+///
+/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it bring
+/// an HTTP client of your own: [`build_with`](ClientCredentialsBuilder::build_with).
 ///
 /// The host goes into the scope as well. Where the tenant has another name than the host, give that
 /// with [`scope`](ClientCredentialsBuilder::scope).

@@ -16,13 +16,18 @@ const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 /// has granted access.
 ///
 /// ```no_run
-/// # #[cfg(feature = "client")] {
-/// use tower_oauth::vendor::dell_techdirect;
+/// # #[cfg(feature = "client")]
+/// # async fn example() -> Result<(), tower_oauth::Error> {
+/// use tower_oauth::{TokenCache, vendor::dell_techdirect};
 ///
 /// let fetcher = dell_techdirect("l7a1b2c3d4", "client-secret").build()?;
+/// let token = TokenCache::builder(fetcher).build().token().await?;
+/// # Ok(())
 /// # }
-/// # Ok::<_, tower_oauth::Error>(())
 /// ```
+///
+/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it bring
+/// an HTTP client of your own: [`build_with`](ClientCredentialsBuilder::build_with).
 ///
 /// The Warranty API has no sandbox and is used here. For Self-Dispatch, Technical Support Requests
 /// and the two case searches there is [`dell_techdirect_sandbox`].
@@ -39,11 +44,11 @@ const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 ///
 /// # Errors
 ///
-/// | status | Dell says | here | what to do |
+/// | status | Dell says | here | Dell's solution |
 /// |---|---|---|---|
-/// | 400 | missing or invalid parameters, or an invalid request to a backend | [`Refused`](crate::ErrorKind::Refused) | check id, secret and endpoint; mail `APIs_TechDirect@Dell.com` |
-/// | 401 | invalid authentication type | [`Refused`](crate::ErrorKind::Refused) | send the secret in the other place |
-/// | 500 | internal server error | [`Unavailable`](crate::ErrorKind::Unavailable) | nothing: it is tried again; mail `APIs_TechDirect@Dell.com` if it lasts |
+/// | 400 | Missing/Invalid OAuth2.0 token request parameters; Refresh token expired; Invalid request to backend service (B2B, Core Gateway) | [`Refused`](crate::ErrorKind::Refused) | use correct Client ID & Client Secret and OAuth2.0 endpoint/URL; email to `APIs_TechDirect@Dell.com` |
+/// | 401 | Invalid authentication type | [`Refused`](crate::ErrorKind::Refused) | use only OAuth2.0 as Authorization |
+/// | 500 | Internal Server Error | [`Unavailable`](crate::ErrorKind::Unavailable) | try again later, which happens by itself; email to `APIs_TechDirect@Dell.com` |
 ///
 /// A resource that is asked with an expired token answers "Invalid Authentication"; the page does
 /// not say with which status. If it is not 401, name it with
@@ -68,7 +73,7 @@ pub fn dell_techdirect(
             "check Client ID, Client Secret and the endpoint, production or sandbox; \
              APIs_TechDirect@Dell.com helps",
         )
-        .hint("401", "check where the secret is sent: `ClientAuth::Body` or `ClientAuth::Basic`")
+        .hint("401", "check where the secret is sent (`auth`): in the body or as Basic")
         .hint("500", "if it lasts, APIs_TechDirect@Dell.com helps")
 }
 

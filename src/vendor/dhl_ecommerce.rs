@@ -16,13 +16,18 @@ const SANDBOX: &str = "https://api-sandbox.dhlecs.com";
 /// is public, is [`dhl_ecommerce_sandbox`]; its credentials are others.
 ///
 /// ```no_run
-/// # #[cfg(feature = "client")] {
-/// use tower_oauth::vendor::dhl_ecommerce_sandbox;
+/// # #[cfg(feature = "client")]
+/// # async fn example() -> Result<(), tower_oauth::Error> {
+/// use tower_oauth::{TokenCache, vendor::dhl_ecommerce_sandbox};
 ///
 /// let fetcher = dhl_ecommerce_sandbox("client-id", "client-secret").build()?;
+/// let token = TokenCache::builder(fetcher).build().token().await?;
+/// # Ok(())
 /// # }
-/// # Ok::<_, tower_oauth::Error>(())
 /// ```
+///
+/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it bring
+/// an HTTP client of your own: [`build_with`](ClientCredentialsBuilder::build_with).
 ///
 /// # Lifetime
 ///

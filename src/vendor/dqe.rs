@@ -14,13 +14,18 @@ use crate::client_credentials::{
 /// Software hands out all four; the scopes that a licence covers are part of the contract.
 ///
 /// ```no_run
-/// # #[cfg(feature = "client")] {
-/// use tower_oauth::vendor::dqe;
+/// # #[cfg(feature = "client")]
+/// # async fn example() -> Result<(), tower_oauth::Error> {
+/// use tower_oauth::{TokenCache, vendor::dqe};
 ///
 /// let fetcher = dqe("server.example.com", "LICENCE", "secret", "client_address").build()?;
+/// let token = TokenCache::builder(fetcher).build().token().await?;
+/// # Ok(())
 /// # }
-/// # Ok::<_, tower_oauth::Error>(())
 /// ```
+///
+/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it bring
+/// an HTTP client of your own: [`build_with`](ClientCredentialsBuilder::build_with).
 ///
 /// # Lifetime
 ///
@@ -29,15 +34,20 @@ use crate::client_credentials::{
 ///
 /// # Errors
 ///
-/// All but the last are 400 and [`Refused`](crate::ErrorKind::Refused).
+/// All but the last are [`Refused`](crate::ErrorKind::Refused).
 ///
-/// | DQE says | when | [`oauth_code`](crate::Error::oauth_code) |
+/// | what was wrong | DQE says | [`oauth_code`](crate::Error::oauth_code) |
 /// |---|---|---|
-/// | `Invalid Request` | licence code, secret or scope is missing or empty | `invalid_request` |
-/// | `Invalid Client` | the licence code is wrong, expired or out of scope | `invalid_client` |
-/// | `Unauthorized Client` | the licence code does not cover the scope | `unauthorized_client` |
-/// | `Unsupported Grant Type` | the **scope** is unknown | `unsupported_grant_type` |
-/// | 500 | a parameter has a name that DQE does not know | none; [`Unavailable`](crate::ErrorKind::Unavailable) |
+/// | missing `client_id` parameter | `400 Error (Invalid Request)` | `invalid_request` |
+/// | empty `client_id` parameter | `400 Error (Invalid Request)` | `invalid_request` |
+/// | incorrect `client_id` (expired, out of scope, or nonexistent) | `400 Error (Invalid Client)` | `invalid_client` |
+/// | `client_id` does not authorize the requested scope | `400 Error (Unauthorized Client)` | `unauthorized_client` |
+/// | unknown `scope` parameter value | `400 Error (Unsupported Grant Type)` | `unsupported_grant_type` |
+/// | missing or empty `client_secret` parameter | `400 Error (Invalid Request)` | `invalid_request` |
+/// | missing or empty `scope` parameter | `400 Error (Invalid Request)` | `invalid_request` |
+/// | parameter typo | `500 Error` | none; [`Unavailable`](crate::ErrorKind::Unavailable) |
+///
+/// A wrong secret has no row there; it is taken to be a wrong client.
 ///
 /// The last one is why no `grant_type` is sent, and why an extra
 /// [`param`](ClientCredentialsBuilder::param) breaks it.
@@ -60,7 +70,10 @@ pub fn dqe(
         .auth(ClientAuth::Body)
         .no_grant_type()
         .hint("invalid_request", "check that licence code, secret and scope are not empty")
-        .hint("invalid_client", "check the licence code: it is wrong, expired or out of scope")
+        .hint(
+            "invalid_client",
+            "check the licence code, which is wrong, expired or out of scope, or the secret",
+        )
         .hint("unauthorized_client", "check that the licence covers the scope")
         .hint("unsupported_grant_type", "check the scope: this is how DQE calls an unknown one")
         .hint("500", "check the names of the parameters: this is how DQE answers to unknown ones")

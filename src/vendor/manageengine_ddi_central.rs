@@ -12,13 +12,18 @@ use crate::client_credentials::{
 /// digits, whatever the documentation's table says.
 ///
 /// ```no_run
-/// # #[cfg(feature = "client")] {
-/// use tower_oauth::vendor::manageengine_ddi_central;
+/// # #[cfg(feature = "client")]
+/// # async fn example() -> Result<(), tower_oauth::Error> {
+/// use tower_oauth::{TokenCache, vendor::manageengine_ddi_central};
 ///
 /// let fetcher = manageengine_ddi_central("ddi.example.com:9443", "ab5a442c", "8c7f2eb1").build()?;
+/// let token = TokenCache::builder(fetcher).build().token().await?;
+/// # Ok(())
 /// # }
-/// # Ok::<_, tower_oauth::Error>(())
 /// ```
+///
+/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it bring
+/// an HTTP client of your own: [`build_with`](ClientCredentialsBuilder::build_with).
 ///
 /// # A self-signed certificate
 ///
@@ -49,8 +54,15 @@ use crate::client_credentials::{
 /// # }
 /// ```
 ///
-/// The certificate must name the address that is used; switching verification off would give the
-/// secret to anybody on the way.
+/// The certificate must name the address that is used, as a subject alternative name, and must not
+/// be that of an authority, as those are that `openssl req -x509` makes by itself. This makes a good
+/// one; switching verification off would give the secret to anybody on the way.
+///
+/// ```sh
+/// openssl req -x509 -newkey rsa:2048 -noenc -days 365 -subj /CN=ddi-central \
+///     -keyout ddi-central.key -out ddi-central.pem \
+///     -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=IP:10.0.0.5
+/// ```
 ///
 /// # Lifetime
 ///

@@ -5,7 +5,8 @@
 //! say a test's, comes with
 //! [`base_url`](crate::ClientCredentialsBuilder::base_url).
 //!
-//! A host is taken as `host`, `host:port`, or with a scheme in front of it.
+//! A host is taken as `host`, `host:port`, or with a scheme in front of it; a path or a query behind
+//! it is left out.
 
 mod bright_pattern;
 mod dell_techdirect;
@@ -19,8 +20,11 @@ pub use dhl_ecommerce::{dhl_ecommerce, dhl_ecommerce_sandbox};
 pub use dqe::{dqe, dqe_get};
 pub use manageengine_ddi_central::manageengine_ddi_central;
 
+use crate::client_credentials::split;
+
 /// The base URL of a host that may come with a scheme.
 fn base_url(host: &str) -> String {
-    let host = host.trim_end_matches('/');
+    // An address bar's text has a path.
+    let (host, _path) = split(host.trim());
     if host.contains("://") { host.to_owned() } else { format!("https://{host}") }
 }

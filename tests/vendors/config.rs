@@ -8,12 +8,13 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use serde::Deserialize;
 use tower::{ServiceExt, service_fn};
 use tower_oauth::{
-    ClientCredentialsBuilder, ErrorKind, Reason, RefreshPolicy, TokenRequest,
+    AnswerFormat, ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, LifetimeUnit,
+    Member, Parameter, Placement, Reason, RefreshPolicy, TokenRequest,
     vendor::{
         bright_pattern, dell_techdirect, dhl_ecommerce_sandbox, dqe, manageengine_ddi_central,
     },
@@ -65,8 +66,12 @@ fn fetcher(toml: &str) -> ClientCredentialsBuilder {
 async fn behaviour(builder: ClientCredentialsBuilder) -> Vec<String> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let ok = r#"{"access_token":"tok","expires_in":3600}"#;
-    let answers = [(200, ok.to_owned()), (400, String::new()), (401, String::new())]
+    let nested = r#"{"data":{"token":{"value":"tok","ttl":90}},"kind":"JWT"}"#;
+    let form = "access_token=tok&expires_in=60";
+    let answers = [ok, nested, form]
+        .map(|body| (200, body.to_owned()))
         .into_iter()
+        .chain([(400, String::new()), (401, String::new())])
         .chain([(500, String::new())])
         .chain(
             ["client", "request", "scope"]
@@ -86,10 +91,12 @@ async fn behaviour(builder: ClientCredentialsBuilder) -> Vec<String> {
                     let sent = sent.collect().await.unwrap().to_bytes();
                     let mut params: Vec<_> = form_urlencoded::parse(&sent).collect();
                     params.sort_unstable();
-                    seen.lock().unwrap().push(format!(
-                        "{} {} {:?} {params:?}",
-                        head.method, head.uri, head.headers
-                    ));
+                    // Not as `Debug` has them: that hides what may be secret.
+                    let headers: Vec<_> =
+                        head.headers.iter().map(|(name, value)| (name, value.as_bytes())).collect();
+                    seen.lock()
+                        .unwrap()
+                        .push(format!("{} {} {headers:?} {params:?}", head.method, head.uri));
                     let answer = Response::builder().status(status);
                     Ok::<_, Infallible>(answer.body(Full::new(Bytes::from(body))).unwrap())
                 }
@@ -156,6 +163,181 @@ fn every_key() {
     }
 }
 
+/// What `toml` says is what the setters say.
+#[tokio::test]
+async fn every_key_does_what_its_setter_does() {
+    let reference = endpoint!("reference")
+        .replace("https://idp.example.com/oauth2", "http://idp.example.com/oauth2")
+        .replace("insecure_allow_http = false", "insecure_allow_http = true")
+        .replace("{ file = \"/run/secrets/idp\" }", "\"the secret\"")
+        .replace("auth = \"basic\"", "auth = \"basic_raw\"")
+        .replace("grant_type = \"client_credentials\"", "grant_type = \"other\"");
+    let setters = ClientCredentials::builder("http://idp.example.com/oauth2/token")
+        .insecure_allow_http()
+        .client_id("client-id")
+        .client_secret("the secret")
+        .auth(ClientAuth::BasicRaw)
+        .grant_type("other")
+        .scope("read write")
+        .audience("https://api.example.com")
+        .resource("https://api.example.com/")
+        .resource("urn:example:files")
+        .renew_after(Duration::from_secs(1200))
+        .param("feature", "a")
+        .param("feature", "b")
+        .param("tenant", "blue")
+        .header("X-Api-Key", "key")
+        .name(Parameter::Scope, "scopes")
+        .member(Member::AccessToken, "/data/token/value")
+        .member(Member::ExpiresIn, "/data/token/ttl")
+        .member(Member::TokenType, "kind")
+        .token_type("JWT", "Bearer")
+        .hint("invalid_scope", "ask the platform team for the scope")
+        .hint("500", "check the names of the parameters");
+    let seen = behaviour(fetcher(&reference)).await;
+    assert_eq!(seen, behaviour(setters.clone()).await);
+    let all = seen.join("\n");
+    for part in ["other", "audience", "urn:example:files", "scopes", "Some(90s) Some(1200s)"] {
+        assert!(all.contains(part), "{part} in {all}");
+    }
+    assert!(all.contains("ask the platform team") && all.contains("names of the parameters"));
+
+    // What the file's own values leave out, one by one.
+    let changed = [
+        (
+            "placement = \"form\"",
+            "placement = \"json\"",
+            setters.clone().placement(Placement::Json),
+        ),
+        (
+            "placement = \"form\"",
+            "placement = \"query\"",
+            setters.clone().placement(Placement::Query),
+        ),
+        (
+            "method = \"POST\"\n# \"form\", \"json\" or \"query\".\nplacement = \"form\"",
+            "method = \"get\"",
+            setters.clone().method(Method::GET),
+        ),
+        (
+            "answer_format = \"json\"",
+            "answer_format = \"form\"",
+            setters.clone().answer_format(AnswerFormat::Form),
+        ),
+        (
+            "lifetime_unit = \"seconds\"",
+            "lifetime_unit = \"milliseconds\"",
+            setters.clone().lifetime_unit(LifetimeUnit::Milliseconds),
+        ),
+        ("grant_type = \"other\"", "grant_type = false", setters.clone().no_grant_type()),
+        (
+            "grant_type = \"other\"",
+            "grant_type = true",
+            setters.clone().grant_type("client_credentials"),
+        ),
+        ("auth = \"basic_raw\"", "auth = \"basic\"", setters.clone().auth(ClientAuth::Basic)),
+        ("auth = \"basic_raw\"", "auth = \"body\"", setters.clone().auth(ClientAuth::Body)),
+        ("auth = \"basic_raw\"", "auth = \"query\"", setters.clone().auth(ClientAuth::Query)),
+        ("auth = \"basic_raw\"", "auth = \"none\"", setters.clone().auth(ClientAuth::None)),
+        (
+            "auth = \"basic_raw\"",
+            "auth = { headers = { client_id = \"X-Id\", client_secret = \"X-Secret\" } }",
+            setters.clone().auth(ClientAuth::Headers {
+                client_id: Some("X-Id".into()),
+                client_secret: "X-Secret".into(),
+            }),
+        ),
+    ];
+    for (from, to, setters) in changed {
+        assert!(reference.contains(from), "{from}");
+        let changed = behaviour(fetcher(&reference.replace(from, to))).await;
+        assert_eq!(changed, behaviour(setters).await, "{to}");
+        assert!(changed != seen, "{to}");
+    }
+    let insecure = reference.replace("insecure_allow_http = true", "");
+    assert_eq!(fetcher(&insecure).build().unwrap_err().field(), Some("url"));
+}
+
+/// The secret that a fetch sends, of which there is one.
+async fn secret_sent(builder: &ClientCredentialsBuilder) -> String {
+    let seen = Arc::new(Mutex::new(String::new()));
+    let http = {
+        let seen = Arc::clone(&seen);
+        service_fn(move |request: Request<Full<Bytes>>| {
+            let seen = Arc::clone(&seen);
+            async move {
+                let sent = request.into_body().collect().await.unwrap().to_bytes();
+                let secret =
+                    form_urlencoded::parse(&sent).find(|(name, _)| name == "client_secret");
+                *seen.lock().unwrap() = secret.unwrap().1.into_owned();
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(
+                    r#"{"access_token":"t"}"#,
+                ))))
+            }
+        })
+    };
+    let fetcher = builder.clone().build_with(http).unwrap();
+    fetcher.oneshot(TokenRequest::new(Reason::Cold)).await.unwrap();
+    std::mem::take(&mut *seen.lock().unwrap())
+}
+
+#[tokio::test]
+async fn a_secret_is_read_where_the_file_says() {
+    let with = |secret: String| {
+        fetcher(&format!(
+            "[fetcher]\nurl = \"https://h/\"\nclient_id = \"i\"\nauth = \"body\"\nclient_secret = {secret}\n"
+        ))
+    };
+    assert_eq!(secret_sent(&with("\"/a/file\"".to_owned())).await, "/a/file");
+
+    let path = std::env::temp_dir().join(format!("tower-oauth-config-{}", std::process::id()));
+    let from_file = with(format!("{{ file = {path:?} }}"));
+    for secret in ["before", "after"] {
+        std::fs::write(&path, format!("{secret}\n")).unwrap();
+        assert_eq!(secret_sent(&from_file).await, secret);
+    }
+
+    // So are parameters and headers, and lists of them.
+    let file = format!("[{{ file = {path:?} }}, \"b\"]");
+    std::fs::write(&path, "a").unwrap();
+    let builder = with(format!("\"s\"\nparam = {{ p = {file} }}\nheader = {{ X-H = {file} }}"));
+    let seen = behaviour(builder).await;
+    assert!(seen[0].contains(r#"("p", "a"), ("p", "b")"#), "{}", seen[0]);
+    assert!(seen[0].contains(r#"("x-h", [97]), ("x-h", [98])"#), "{}", seen[0]);
+    std::fs::remove_file(&path).unwrap();
+
+    // One that is there wherever this runs.
+    let there = std::env::var("PATH").unwrap();
+    assert_eq!(secret_sent(&with("{ env = \"PATH\" }".to_owned())).await, there);
+}
+
+#[test]
+fn a_secret_without_quotes_is_not_printed() {
+    let base = "[fetcher]\nurl = \"https://h/\"\nauth = \"body\"\n";
+    let values = ["8675309", "-8675309", "86753.09", "[8675309]", "{ env = 8675309 }"];
+    for key in ["client_secret", "client_id", "param.key", "header.key"] {
+        for value in values {
+            let toml = format!("{base}{key} = {value}\n");
+            let error = toml::from_str::<Endpoint>(&toml).unwrap_err();
+            assert!(!error.message().replace('.', "").contains("8675309"), "{toml}: {error}");
+            if !value.starts_with(['[', '{']) {
+                assert!(error.message().contains("put it in quotes"), "{toml}: {error}");
+            }
+        }
+        for value in ["18446744073709551615", "867530986753098675309", "true"] {
+            let yaml = match key.split_once('.') {
+                Some((key, name)) => format!("{key}: {{ {name}: {value} }}"),
+                None => format!("{key}: {value}"),
+            };
+            let yaml = format!("fetcher:\n  url: https://h/\n  {yaml}\n");
+            let Err(error) = serde_yaml_ng::from_str::<Endpoint>(&yaml) else {
+                panic!("{yaml}");
+            };
+            assert!(!error.to_string().contains(value), "{yaml}: {error}");
+        }
+    }
+}
+
 #[test]
 fn what_is_wrong_is_said() {
     let base = "[fetcher]\nurl = \"https://h/\"\nclient_id = \"i\"\n";
@@ -164,7 +346,11 @@ fn what_is_wrong_is_said() {
         ("client_secret = { evn = \"X\" }", "unknown field `evn`"),
         ("client_secret = { env = \"X\", file = \"Y\" }", "one place"),
         ("client_secret = {}", "one place"),
-        ("client_secret = 7", "expected a secret, { env"),
+        ("client_secret = 7", "put it in quotes"),
+        ("client_secret = []", "expected a secret, { env"),
+        ("client_secret = \"s\"\ngrant_type = 1", "expected a grant type"),
+        ("[refresh]\nmax_age = \"0s\"", "`max_age` is no time"),
+        ("[refresh]\ndefault_lifetime = \"0s\"", "`default_lifetime` is no time"),
         ("auth = \"digest\"", "unknown variant `digest`"),
         ("auth = { headers = { client_scret = \"X\" } }", "client_scret"),
         ("method = \"a b\"", "`method` is no HTTP method"),
@@ -181,11 +367,16 @@ fn what_is_wrong_is_said() {
         assert!(error.message().contains(says), "{lines}: {error}");
         assert!(!error.message().contains("hunter2"));
     }
+    let null = serde_json::json!({ "url": "https://h/", "grant_type": null });
+    let error = serde_json::from_value::<ClientCredentialsBuilder>(null).unwrap_err();
+    assert!(error.to_string().contains("expected a grant type"), "{error}");
     // What a parser cannot know is said when it is built.
     for (lines, field) in [
         ("", "client_secret"),
         ("client_secret = \"\"", "client_secret"),
         ("client_secret = \"s\"\nscope = \"\"", "scope"),
+        ("client_secret = \"s\"\nrenew_after = \"0s\"", "renew_after"),
+        ("client_secret = \"s\"\nmethod = \"HEAD\"", "method"),
         ("client_secret = \"s\"\n[fetcher.param]\nclient_id = \"x\"", "param"),
     ] {
         let error = fetcher(&format!("{base}{lines}\n")).build().unwrap_err();

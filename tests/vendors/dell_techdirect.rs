@@ -86,6 +86,27 @@ async fn the_secret_goes_into_the_form_or_into_the_header() {
     leaks_nothing(None, &[]);
 }
 
+/// The page's two tables, byte for byte.
+#[tokio::test]
+async fn the_urls() {
+    for (builder, url) in [
+        (dell_techdirect(ID, SECRET), "https://apigtwb2c.us.dell.com/auth/oauth/v2/token"),
+        (
+            dell_techdirect_sandbox(ID, SECRET),
+            "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token",
+        ),
+    ] {
+        let http = tower::service_fn(move |request: http::Request<_>| async move {
+            assert_eq!(request.uri(), url);
+            let answer = http::Response::new(r#"{"access_token":"t"}"#.to_owned());
+            Ok::<_, std::convert::Infallible>(answer)
+        });
+        let fetcher = builder.build_with(http).unwrap();
+        let request = tower_oauth::TokenRequest::new(tower_oauth::Reason::Cold);
+        tower::ServiceExt::oneshot(fetcher, request).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn the_error_table() {
     let server = server().await;

@@ -105,6 +105,14 @@ async fn the_sample_by_post_and_by_get() {
         dqe(server.base_url(), ID, SECRET, "client_address"),
         dqe_get(server.base_url(), ID, SECRET, "client_address"),
         dqe("server.example.com", ID, SECRET, "client_address").base_url(server.base_url()),
+        // As it is pasted from somewhere.
+        dqe(
+            format!(" {}/oauth/access_token/?a=b ", server.base_url()),
+            ID,
+            SECRET,
+            "client_address",
+        ),
+        dqe("h", ID, SECRET, "client_address").base_url(format!("{}/x/?y", server.base_url())),
     ] {
         leaks_nothing(None, &[&builder]);
         let token = fetch(builder).await.unwrap();
@@ -222,6 +230,17 @@ async fn a_server_that_is_not_there() {
     assert!(std::error::Error::source(&error).is_none());
     assert_eq!(error.description(), Some("connection refused"));
     leaks_nothing(Some(&error), &[]);
+    for (url, description) in [
+        ("https://no-such-host.invalid", "the host's name is not known (DNS)"),
+        (
+            &server(Form::Text).await.base_url().replace("http:", "https:"),
+            "the server speaks no TLS",
+        ),
+    ] {
+        let error = fetch(dqe_get(url, ID, SECRET, "client_address")).await.unwrap_err();
+        assert_eq!(error.description(), Some(description));
+        leaks_nothing(Some(&error), &[]);
+    }
     let error = fetch(dqe(&closed, ID, SECRET, "client_address")).await.unwrap_err();
     assert!(std::error::Error::source(&error).is_some());
     leaks_nothing(Some(&error), &[]);

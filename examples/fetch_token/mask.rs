@@ -1,0 +1,111 @@
+//! What must not be shown, whoever says it.
+
+use std::collections::HashSet;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{header, request};
+
+// The library's own, which finds a secret in whatever encoding a server echoes it.
+#[path = "../../src/client_credentials/echo.rs"]
+mod echo;
+
+use crate::http_client::Record;
+use echo::Secrets;
+
+/// Parameters and members that are not secret. All others may be, whatever they are called.
+const PUBLIC: [&str; 9] = [
+    "audience",
+    "client_id",
+    "expires_in",
+    "grant_type",
+    "resource",
+    "scope",
+    "status",
+    "token_type",
+    "type",
+];
+
+/// What is shorter is no key, and would take words out of the text.
+const SHORTEST_KEY: usize = 4;
+
+/// Which parameters may be shown, and what must not be wherever it stands.
+#[derive(Clone, Default)]
+pub(crate) struct Mask {
+    /// Names of parameters that are secret in spite of their names.
+    private: HashSet<String>,
+    secrets: Vec<String>,
+}
+
+impl Mask {
+    /// From the configuration: what it calls the secret, and what it adds.
+    pub(crate) fn of(config: &str) -> Self {
+        let config: toml::Table = config.parse().unwrap_or_default();
+        let table = |name: &str| config.get("fetcher")?.get(name)?.as_table();
+        let mut private = HashSet::new();
+        private.extend(table("param").into_iter().flatten().map(|(name, _)| name.clone()));
+        let renamed = |name: &str| Some(table("name")?.get(name)?.as_str()?.to_owned());
+        // An id by another name is a key.
+        private.extend(["client_secret", "client_id"].into_iter().filter_map(renamed));
+        private.remove("client_id");
+        if renamed("client_secret").as_deref() == Some("client_id") {
+            private.insert("client_id".to_owned());
+        }
+        Self { private, secrets: Vec::new() }
+    }
+
+    /// Hides what this request has in its masked places.
+    pub(crate) fn hide_request(&mut self, (head, body): &(request::Parts, Bytes)) {
+        for (name, value) in Record::params(head, body) {
+            if !self.is_public(&name) {
+                self.hide(&value);
+            }
+        }
+        for (name, value) in &head.headers {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            if name == header::AUTHORIZATION {
+                let credentials = value.split_once(' ').map_or(&*value, |(_, after)| after);
+                self.hide(credentials);
+                let pair = STANDARD.decode(credentials).unwrap_or_default();
+                let pair = String::from_utf8_lossy(&pair);
+                if let Some((_, secret)) = pair.split_once(':') {
+                    self.hide(&pair);
+                    self.hide(secret);
+                    let form = format!("={secret}");
+                    let decoded = form_urlencoded::parse(form.as_bytes());
+                    decoded.for_each(|(_, secret)| self.hide(&secret));
+                }
+            } else if head.headers[name].is_sensitive() {
+                self.hide(&value);
+            }
+        }
+    }
+
+    /// Hides this wherever it stands.
+    pub(crate) fn hide(&mut self, secret: &str) {
+        if secret.len() >= SHORTEST_KEY {
+            self.secrets.push(secret.to_owned());
+        }
+    }
+
+    pub(crate) fn is_public(&self, name: &str) -> bool {
+        PUBLIC.contains(&name) && !self.private.contains(name)
+    }
+
+    /// The text without what must not be shown.
+    pub(crate) fn over(&self, text: &str) -> String {
+        Secrets::new(self.secrets.iter().map(String::as_str)).replace(text, false).to_string()
+    }
+
+    /// What a server wrote: it cannot move the cursor, and is cut only when no secret is in it.
+    pub(crate) fn printable(&self, text: &str) -> String {
+        let start: String = text.chars().take(1000).collect();
+        let secrets = Secrets::new(self.secrets.iter().map(String::as_str));
+        let text = secrets.replace(&start, start.len() < text.len());
+        text.chars().flat_map(char::escape_debug).take(200).collect()
+    }
+}
+
+pub(crate) fn masked(secret: &str) -> String {
+    format!("*** ({} characters)", secret.chars().count())
+}

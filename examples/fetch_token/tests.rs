@@ -1,0 +1,217 @@
+//! The whole program against a server on this machine.
+
+use std::{
+    io::Read,
+    net::TcpListener,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use super::*;
+
+const SECRET: &str = "hunter2 s/cret";
+const TOKEN_SENT: &str = "TKabcdefghij0123456789";
+
+/// Runs it with this configuration, where `URL` stands for a server that answers with `answer`,
+/// in which `SECRET` stands for what was sent as the secret. Gives what was said, and the status.
+async fn run_with(config: &str, answer: &str, dry_run: bool) -> (String, u8) {
+    static FILES: AtomicUsize = AtomicUsize::new(0);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = answer.replace("SECRET", SECRET).replace("TOKEN", TOKEN_SENT);
+    // It ends with the process if nobody comes.
+    thread::spawn(move || {
+        let (mut tcp, _) = listener.accept().unwrap();
+        // The request fits into one read: it is short, and sent at once.
+        let _ = tcp.read(&mut [0; 16 * 1024]);
+        let _ = tcp.write_all(answer.as_bytes());
+    });
+    let name = format!(
+        "fetch-token-{}-{}.toml",
+        std::process::id(),
+        FILES.fetch_add(1, Ordering::Relaxed)
+    );
+    let path = std::env::temp_dir().join(name);
+    let config = config.replace("SECRET", SECRET).replace("URL", &url);
+    fs::write(&path, format!("[fetcher]\n{config}")).unwrap();
+    let arguments = Arguments { config: path.clone(), ca: None, dry_run };
+    let out = Arc::new(Mutex::new(Vec::new()));
+    let sink: Arc<Mutex<dyn Write + Send>> = out.clone();
+    let code = run(&arguments, sink).await;
+    fs::remove_file(path).unwrap();
+    let said = String::from_utf8(std::mem::take(&mut *out.lock().unwrap())).unwrap();
+    match code {
+        Ok(code) => (said, code),
+        Err(why) => (said + &why, UNUSABLE),
+    }
+}
+
+fn answer(status: &str, headers: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n{headers}\r\n{body}"
+    )
+}
+
+fn shows_nothing(said: &str) {
+    for secret in [TOKEN_SENT, SECRET, "hunter2", "s/cret", "s%2Fcret", "aHVudGVyMiBzL2NyZXQ"] {
+        assert!(!said.contains(secret), "{secret} in {said}");
+    }
+}
+
+const BODY: &str =
+    "url = 'URL/token'\nclient_id = 'the-id'\nclient_secret = 'SECRET'\nauth = 'body'\n";
+const GOOD: &str = r#"{"access_token":"TOKEN","token_type":"Bearer","expires_in":3600}"#;
+
+#[tokio::test]
+async fn a_token() {
+    let (said, code) = run_with(BODY, &answer("200 OK", "", GOOD), false).await;
+    assert_eq!(code, TOKEN, "{said}");
+    for part in ["Request\n", "client_id = the-id", "Answer\n  200 OK", "Token\n", "1 h 0 min 0 s"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    shows_nothing(&said);
+}
+
+#[tokio::test]
+async fn what_a_server_echoes() {
+    let basic = BODY.replace("auth = 'body'\n", "");
+    let renamed = format!("{BODY}name = {{ client_secret = 'scope', scope = 'what' }}\n");
+    let taken = format!("{BODY}name = {{ client_secret = 'client_id', client_id = 'key' }}\n");
+    let param = format!("{BODY}param = {{ type = 'SECRET' }}\n");
+    let header = "WWW-Authenticate: Basic realm=\"SECRET\", error=\"hunter2%20s%2fcret\"\r\n\
+                  Location: /login/hunter2+s%2Fcret/TOKEN?x\r\n\
+                  Server: TOKEN\r\n";
+    let members = r#"{"error":"SECRET","error_description":"not SECRET","scope":"SECRET",
+        "status":"TOKEN","type":"hunter2 s\/cret","token_type":"SECRET","SECRET":1,
+        "access_token":"TOKEN","hunter2":{"SECRET":1}}"#
+        .replace("\"hunter2\":{", "\"data\":{");
+    let token = members.replace(r#""error":"SECRET","#, "");
+    for config in [BODY, &basic, &renamed, &taken, &param] {
+        for (status, body) in [
+            ("200 OK", &members),
+            ("200 OK", &token),
+            ("401 No", &members),
+            ("302 Found", &members),
+        ] {
+            let (said, code) = run_with(config, &answer(status, header, body), false).await;
+            assert_eq!(code, NO_TOKEN, "{said}");
+            assert!(said.contains("No token\n"), "{said}");
+            shows_nothing(&said);
+        }
+        let (said, code) = run_with(config, &answer("200 OK", header, GOOD), false).await;
+        assert_eq!(code, TOKEN, "{said}");
+        shows_nothing(&said);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent() {
+    let (said, code) = run_with(BODY, "", true).await;
+    assert_eq!(code, DRY_RUN, "{said}");
+    assert!(said.contains("client_secret = ***") && said.contains("Nothing was sent"), "{said}");
+    shows_nothing(&said);
+    let missing = BODY.replace("'SECRET'", "{ env = 'FETCH_TOKEN_NO_SUCH_VARIABLE' }");
+    let (said, code) = run_with(&missing, "", true).await;
+    assert_eq!(code, DRY_RUN, "{said}");
+    assert!(said.contains("stand-in for the secret"), "{said}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_used() {
+    for (line, says) in [
+        ("client_secrt = 'SECRET'", "line 6: unknown field"),
+        ("placement = 'cookie'", "line 6: unknown variant `cookie`"),
+        ("scope = ''", "`scope`"),
+    ] {
+        let (said, code) = run_with(&format!("{BODY}{line}\n"), "", false).await;
+        assert_eq!(code, UNUSABLE, "{said}");
+        assert!(said.contains(says), "{said}");
+        shows_nothing(&said);
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_long_is_shown_with_its_head() {
+    let long = answer("200 OK", "Server: somebody\r\n", &"x".repeat(2 << 20));
+    let (said, code) = run_with(BODY, &long, false).await;
+    assert_eq!(code, NO_TOKEN, "{said}");
+    assert!(said.contains("server: somebody") && said.contains("longer than 1 MiB"), "{said}");
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come() {
+    // Bound, and never accepted from: the connection is made, and that is all.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = BODY.replace("URL", &format!("http://{}", silent.local_addr().unwrap()))
+        + "\n[refresh]\nfetch_timeout = '100ms'\n";
+    let (said, code) = run_with(&config, "", false).await;
+    assert_eq!(code, NO_TOKEN, "{said}");
+    assert!(said.starts_with("Request\n") && said.contains("took too long"), "{said}");
+    assert!(!said.contains("next attempt"), "{said}");
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_patience() {
+    let answer = answer("503 Later", "Retry-After: 77\r\n", r#"{"error":"a; next attempt in b"}"#);
+    let (said, code) = run_with(BODY, &answer, false).await;
+    assert_eq!(code, NO_TOKEN, "{said}");
+    assert!(said.contains("a; next attempt in b; it asks to wait for 77 s\n"), "{said}");
+}
+
+/// What is said to a server whose certificate is made like this, and named with `--ca`.
+async fn with_certificate(change: impl FnOnce(&mut rcgen::CertificateParams)) -> String {
+    let mut params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    change(&mut params);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let der = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+    let tls = rustls::ServerConfig::builder_with_provider(
+        rustls::crypto::ring::default_provider().into(),
+    )
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_no_client_auth()
+    .with_single_cert(vec![certificate.der().clone()], der)
+    .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let _ = acceptor.accept(tcp).await;
+        }
+    });
+    let base = std::env::temp_dir().join(format!("fetch-token-{}", listener_name(&url)));
+    let (config, ca) = (base.with_extension("toml"), base.with_extension("pem"));
+    fs::write(&config, format!("[fetcher]\n{}", BODY.replace("URL", &url))).unwrap();
+    fs::write(&ca, certificate.pem()).unwrap();
+    let arguments = Arguments { config: config.clone(), ca: Some(ca.clone()), dry_run: false };
+    let out = Arc::new(Mutex::new(Vec::new()));
+    let sink: Arc<Mutex<dyn Write + Send>> = out.clone();
+    let code = run(&arguments, sink).await;
+    fs::remove_file(config).unwrap();
+    fs::remove_file(ca).unwrap();
+    let said = String::from_utf8(std::mem::take(&mut *out.lock().unwrap())).unwrap();
+    assert_eq!(code, Ok(NO_TOKEN), "{said}");
+    said
+}
+
+/// A port is nobody else's as long as it is bound.
+fn listener_name(url: &str) -> &str {
+    url.rsplit(':').next().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_certificate_that_no_client_takes() {
+    let ca = with_certificate(|params| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    });
+    let said = ca.await;
+    assert!(said.contains("basicConstraints=critical,CA:FALSE"), "{said}");
+    let said = with_certificate(|params| {
+        params.subject_alt_names = vec![rcgen::SanType::DnsName("other".try_into().unwrap())];
+    });
+    let said = said.await;
+    assert!(said.contains("does not name the host") && said.contains("subjectAltName"), "{said}");
+}

@@ -557,6 +557,18 @@ async fn an_error_that_is_too_long_is_still_one() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_a_list() {
+    let first = builder().member(Member::AccessToken, "/0/token").member(Member::ExpiresIn, "/1");
+    let token = read(first.clone(), answer(200, r#"[{"token":"tok"},60,]"#)).await.unwrap();
+    assert_eq!(token.expose_secret(), "tok");
+    assert_eq!(token.get_lifetime(), Some(Duration::from_secs(60)));
+    let error = read(first, answer(200, "[]")).await.unwrap_err();
+    assert!(error.to_string().contains("no `/0/token`"), "{error}");
+    let error = read(builder(), answer(200, "[]")).await.unwrap_err();
+    assert!(error.to_string().contains("not a JSON object"), "{error}");
+}
+
+#[tokio::test]
 async fn an_answer_that_is_written_otherwise() {
     let form = answer(200, "access_token=tok&token_type=bearer");
     let error = read(builder(), form).await.unwrap_err();
@@ -634,8 +646,9 @@ async fn a_secret_s_file_that_is_none() {
     let with = |path: &std::path::Path| builder().client_secret(ClientSecret::file(path));
     let long = TempFile::new("long", &"a".repeat(64 * 1024 + 1));
     for (path, says) in [
+        #[cfg(unix)]
         (std::path::Path::new("/dev/zero"), "no regular file"),
-        (&std::env::temp_dir(), "no regular file"),
+        (&*std::env::temp_dir(), "no regular file"),
         (&long.0, "longer than 64 KiB"),
     ] {
         let error = read(with(path), answer(200, OK)).await.unwrap_err();

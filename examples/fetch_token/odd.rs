@@ -40,6 +40,8 @@ impl Places {
 /// The answer as strict readers see it, and what they stumble over.
 pub(crate) struct Seen {
     pub(crate) members: Option<Map<String, Value>>,
+    /// An answer that is a list has none, but a pointer may lead into it.
+    list: Option<Value>,
     byte_order_mark: bool,
     trailing_comma: bool,
 }
@@ -60,26 +62,34 @@ impl Seen {
             let members = pairs.iter().any(is_form).then(|| {
                 pairs.into_iter().map(|(name, value)| (name, Value::String(value))).collect()
             });
-            return Self { members, byte_order_mark, trailing_comma: false };
+            return Self { members, list: None, byte_order_mark, trailing_comma: false };
         }
-        let strict = serde_json::from_str(bare).ok();
+        let strict: Option<Value> = serde_json::from_str(bare).ok();
         let lenient = || serde_json::from_str(&lenient::without_trailing_commas(bare)).ok();
         let trailing_comma = strict.is_none() && lenient().is_some();
-        Self { members: strict.or_else(lenient), byte_order_mark, trailing_comma }
+        let (members, list) = match strict.or_else(lenient) {
+            Some(Value::Object(members)) => (Some(members), None),
+            other => (None, other.filter(Value::is_array)),
+        };
+        Self { members, list, byte_order_mark, trailing_comma }
     }
 
     /// The member under this name, or where this JSON pointer leads to.
-    pub(crate) fn at(&self, place: &str) -> Option<&Value> {
+    pub(crate) fn at<'a>(&'a self, place: &str) -> Option<&'a Value> {
         let mut steps = place.strip_prefix('/').unwrap_or(place).split('/');
+        let step_into = |value: &'a Value, step: &str| match value {
+            Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+            value => value.get(step.replace("~1", "/").replace("~0", "~")),
+        };
+        if let Some(list) = &self.list {
+            return place.starts_with('/').then(|| steps.try_fold(list, step_into))?;
+        }
         let members = self.members.as_ref()?;
         if !place.starts_with('/') {
             return members.get(place);
         }
-        let first = members.get(steps.next()?)?;
-        steps.try_fold(first, |value, step| match value {
-            Value::Array(items) => items.get(step.parse::<usize>().ok()?),
-            value => value.get(step.replace("~1", "/").replace("~0", "~")),
-        })
+        let first = members.get(&steps.next()?.replace("~1", "/").replace("~0", "~"))?;
+        steps.try_fold(first, step_into)
     }
 }
 
@@ -115,7 +125,7 @@ pub(crate) fn findings(answer: &Answer, places: &Places, asked: Option<&str>) ->
     if head.status != StatusCode::OK {
         say("A token comes with status 200 (RFC 6749 §5.1); this is another one.");
     }
-    if seen.members.as_ref().is_none_or(Map::is_empty) {
+    if seen.list.is_none() && seen.members.as_ref().is_none_or(Map::is_empty) {
         say("It has no members at all.");
         return odd;
     }
@@ -200,6 +210,8 @@ mod tests {
         assert_eq!(odd("", usual), "");
         let nested = "[fetcher.member]\naccess_token = '/a/0'\nexpires_in = '/ttl'";
         assert_eq!(odd(nested, r#"{"a":["t"],"ttl":60,"token_type":"Bearer"}"#), "");
+        let list = "[fetcher.member]\naccess_token='/0/t'\nexpires_in='/1'\ntoken_type='/2'";
+        assert_eq!(odd(list, r#"[{"t":"t"},60,"Bearer"]"#), "");
         let form = "[fetcher]\nanswer_format = 'form'";
         assert_eq!(odd(form, "access_token=t&token_type=bearer&expires_in=60"), "");
     }

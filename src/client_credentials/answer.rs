@@ -62,7 +62,11 @@ impl Reader {
                 .with_status(answer.status())
                 .with_description(why)
         };
-        let Some(members) = Members::of(&text, self.format) else {
+        let members = match self.members.of(Member::AccessToken).starts_with('/') {
+            true => Members::of_any(&text, self.format),
+            false => Members::of(&text, self.format),
+        };
+        let Some(members) = members else {
             let error = invalid(match () {
                 () if text.is_empty() => "it is empty",
                 () if is_html(answer, &text) => "it is an HTML page",

@@ -175,7 +175,7 @@ impl ClientCredentialsBuilder {
     }
 
     /// Where a member of the answer is, if not under its standard name: another name, or a JSON
-    /// pointer (RFC 6901) into the answer's object if it starts with a slash. Lark has
+    /// pointer (RFC 6901) into the answer if it starts with a slash. Lark has
     /// `tenant_access_token` and `expire`; APIs that wrap every answer in an envelope need
     /// `/data/access_token`.
     pub fn member(mut self, member: Member, place: impl Into<String>) -> Self {

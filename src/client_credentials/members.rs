@@ -32,6 +32,8 @@ pub(super) enum Scalar {
 /// What an answer holds. It borrows from the text, so that no copy of a token is left behind.
 pub(super) enum Members<'a> {
     Json(HashMap<String, &'a RawValue>),
+    /// A list, of which only a pointer finds anything.
+    List(&'a RawValue),
     Form(Vec<(Cow<'a, str>, Cow<'a, str>)>),
 }
 
@@ -46,6 +48,13 @@ impl<'a> Members<'a> {
                 pairs.iter().any(|(_, value)| !value.is_empty()).then_some(Self::Form(pairs))
             }
         }
+    }
+
+    /// As [`of`](Self::of), and a list too, into which the pointer of an API leads that has one.
+    pub(super) fn of_any(text: &'a str, format: AnswerFormat) -> Option<Self> {
+        let list = || serde_json::from_str(text).ok().map(Self::List);
+        let is_list = format == AnswerFormat::Json && text.starts_with('[');
+        Self::of(text, format).or_else(|| is_list.then(list)?)
     }
 
     /// The value at `place`: a name, or a JSON pointer (RFC 6901) if it starts with a slash.
@@ -63,6 +72,10 @@ impl<'a> Members<'a> {
                     scalar(value)
                 }
             },
+            Self::List(list) => {
+                let mut steps = place.strip_prefix('/')?.split('/').map(unescape);
+                scalar(steps.try_fold(*list, |value, step| child(value, &step))?)
+            }
             Self::Form(pairs) => pairs
                 .iter()
                 .find_map(|(name, value)| (name == place).then(|| value.to_string()))

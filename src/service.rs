@@ -248,7 +248,7 @@ fn remove_last(headers: &mut HeaderMap) {
     let mut values = values.into_iter();
     if let (Entry::Occupied(mut entry), Some(first)) = (headers.entry(AUTHORIZATION), values.next())
     {
-        entry.insert_mult(first);
+        entry.insert(first);
         values.for_each(|value| entry.append(value));
     }
 }

@@ -198,6 +198,7 @@ impl Core {
         self.empty_lanes();
     }
 
+    #[inline]
     pub(super) fn is_current(&self, generation: u64) -> bool {
         self.generation.load(Ordering::Acquire) == generation
     }

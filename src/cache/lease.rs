@@ -45,6 +45,7 @@ impl Record {
         })
     }
 
+    #[inline]
     pub(super) fn refresh_at(&self) -> Duration {
         self.deadlines.refresh_at
     }
@@ -66,7 +67,14 @@ impl TokenLease {
         &self.0.token
     }
 
+    /// Whether it may be used without asking the slot.
+    #[inline(always)]
+    pub(super) fn is_fresh(&self) -> bool {
+        self.is_current() && self.0.core.clock.now() < self.0.refresh_at()
+    }
+
     /// Whether the token has not been replaced or held back since.
+    #[inline(always)]
     pub(super) fn is_current(&self) -> bool {
         self.0.core.is_current(self.0.generation)
     }

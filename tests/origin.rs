@@ -141,8 +141,8 @@ async fn a_request_to_another_origin_never_waits_for_a_token() {
 /// A redirect that is followed above the layer comes through it again.
 #[tokio::test]
 async fn a_redirect_to_another_host_carries_no_token() {
-    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let log = std::sync::Arc::clone(&seen);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
     let inner = tower::service_fn(move |request: Request<Body>| {
         let token = support::authorization(request.headers());
         log.lock().unwrap().push((request.uri().to_string(), token));

@@ -118,8 +118,8 @@ fn hot_table(text: &mut String, counts: &mut Option<Instructions>) -> Result<(),
                 "| {case} | {headers} | {} | {} | {} | {} |",
                 instructions.join(" | "),
                 number(hot::run(kind, 1000)),
-                beside_srh(kind, 1, 5).0.as_nanos(),
-                beside_srh(kind, 2, 5).0.as_nanos(),
+                beside_srh(kind, 1, 1).0.as_nanos(),
+                beside_srh(kind, 2, 1).0.as_nanos(),
             )?;
         }
     }

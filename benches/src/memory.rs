@@ -29,10 +29,12 @@ pub struct Memory {
     pub size: usize,
     /// What a clone holds elsewhere after it has sent a request.
     pub per_clone: i64,
-    /// What the cache holds, when as many threads as there can be have sent requests, ...
-    pub in_use: i64,
-    /// ... and when the token has been replaced and all of their clones are idle.
-    pub replaced: i64,
+    /// What is given back when the token is replaced, after many threads have sent requests and
+    /// while their clones of the service are idle.
+    pub given_back: i64,
+    /// What those idle clones hold of it until they send another request or are dropped. It is room
+    /// for the copies' counts and deadlines, without the secret.
+    pub left: i64,
 }
 
 pub fn measure() -> Memory {
@@ -70,13 +72,15 @@ pub fn measure() -> Memory {
     let allocations = Allocations::from_now_on();
     let idle = Mutex::new(Vec::with_capacity(THREADS));
     let (filled, counted) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
-    let (in_use, replaced) = thread::scope(|scope| {
+    let (given_back, left) = thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 let mut clone = service.clone();
-                let sent = tower::Service::call(&mut clone, request(0));
                 let runtime = Builder::new_current_thread().build().unwrap();
-                runtime.block_on(sent).unwrap();
+                // More than one: a clone that is used only once remembers nothing.
+                for _ in 0..3 {
+                    runtime.block_on(tower::Service::call(&mut clone, request(0))).unwrap();
+                }
                 drop(runtime);
                 idle.lock().unwrap().push(clone);
                 filled.wait();
@@ -91,15 +95,19 @@ pub fn measure() -> Memory {
         runtime.block_on(async { tokio::task::yield_now().await });
         send(request(0));
         let replaced = allocations.live();
+        let clones = std::mem::take(&mut *idle.lock().unwrap());
+        let list = clones.capacity() * size_of_val(&clones[0]);
+        drop(clones);
+        let left = replaced - allocations.live() - i64::try_from(list).unwrap();
         counted.wait();
-        (in_use, replaced)
+        (in_use - replaced, left)
     });
     drop(allocations);
     Memory {
         size: size_of::<OAuthService<Inner<1>, tower_oauth::TokenCache, Never>>()
             - size_of::<Inner<1>>(),
         per_clone,
-        in_use,
-        replaced,
+        given_back,
+        left,
     }
 }

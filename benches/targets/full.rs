@@ -12,29 +12,36 @@ use crate::row::{
     Target::{AtLeast, AtMost},
 };
 
-const ROUNDS: usize = 60;
-const REQUESTS: u64 = 20_000;
+const ROUNDS: usize = 9;
+/// Long rounds: in a short one the threads hardly meet, and what they share costs nothing.
+const REQUESTS: u64 = 600_000;
 
 /// A kind of request beside the constant on so many threads at once, turn and turn about, so that
-/// what else the machine does is the same for both. The best round of each: the others are those
-/// in which a thread had to wait for a processor.
-pub fn beside_srh(kind: Kind<'_>, threads: usize) -> (Duration, Duration) {
-    let mut best = (Duration::MAX, Duration::MAX);
-    for _ in 0..ROUNDS {
-        best.0 = best.0.min(hot::time(kind, threads, REQUESTS));
-        best.1 = best.1.min(hot::time(Kind { case: "srh", ..kind }, threads, REQUESTS));
+/// what else the machine does is the same for both: the medians of ours, of the constant, and of
+/// the ratio of two rounds that came one after the other.
+pub fn beside_srh(kind: Kind<'_>, threads: usize, rounds: usize) -> (Duration, Duration, f64) {
+    let (mut ours, mut srh, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let one = hot::time(kind, threads, REQUESTS);
+        let other = hot::time(Kind { case: "srh", ..kind }, threads, REQUESTS);
+        ratios.push(one.as_secs_f64() / other.as_secs_f64());
+        ours.push(one);
+        srh.push(other);
     }
-    best
+    ours.sort_unstable();
+    srh.sort_unstable();
+    ratios.sort_unstable_by(f64::total_cmp);
+    (ours[rounds / 2], srh[rounds / 2], ratios[rounds / 2])
 }
 
 pub fn threads(print: &mut dyn FnMut(Row)) {
     for (headers, clones, target) in
         [(0, false, 0.8), (8, false, 0.95), (0, true, 1.2), (8, true, 1.2)]
     {
-        let (ours, srh) = beside_srh(Kind { clones, ..Kind::new("never", headers) }, 2);
+        let kind = Kind { clones, ..Kind::new("never", headers) };
+        let (_, _, ratio) = beside_srh(kind, 2, ROUNDS);
         let how = if clones { "clone per request" } else { "long-lived clones" };
         let name = format!("time on 2 threads, Never, {headers} headers, {how}");
-        let ratio = ours.as_secs_f64() / srh.as_secs_f64();
         print(Row::new(name, ratio, " × SRH", AtMost(target)));
     }
 }

@@ -118,8 +118,8 @@ fn hot_table(text: &mut String, counts: &mut Option<Instructions>) -> Result<(),
                 "| {case} | {headers} | {} | {} | {} | {} |",
                 instructions.join(" | "),
                 number(hot::run(kind, 1000)),
-                beside_srh(kind, 1).0.as_nanos(),
-                beside_srh(kind, 2).0.as_nanos(),
+                beside_srh(kind, 1, 1).0.as_nanos(),
+                beside_srh(kind, 2, 1).0.as_nanos(),
             )?;
         }
     }
@@ -143,9 +143,9 @@ fn memory_table(text: &mut String) -> Result<(), Box<dyn Error>> {
          | what | bytes |\n|---|---|\n\
          | `OAuthService` beyond the inner service | {} |\n\
          | what each of 1,000 clones holds elsewhere after a request | {} |\n\
-         | copies of the token, when 40 threads have sent requests | {} |\n\
-         | the same after the token was replaced, with the 40 clones idle, and one request | {} |",
-        memory.size, memory.per_clone, memory.in_use, memory.replaced
+         | given back when the token was replaced, after requests on 40 threads | {} |\n\
+         | left of it in the 40 idle clones, without the secret, until their next request | {} |",
+        memory.size, memory.per_clone, memory.given_back, memory.left
     )?;
     Ok(())
 }

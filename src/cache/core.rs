@@ -43,7 +43,7 @@ pub(super) struct Core {
     /// Behind a lock of its own, since cloning it runs the user's code.
     fetcher: Mutex<BoxFetch>,
     state: Mutex<State>,
-    lanes: Lanes,
+    pub(super) lanes: Lanes,
 }
 
 /// What `Core::acquire` comes to.
@@ -183,7 +183,7 @@ impl Core {
 
     /// A lease on what is held, from this thread's lane.
     fn lease(self: &Arc<Self>, state: &State, held: &Held) -> Result<TokenLease, Error> {
-        let record = || Record::new(held, Arc::clone(self)).map(Arc::new);
+        let record = || Record::new(held, self.lanes.generation(), Arc::clone(self)).map(Arc::new);
         if state.closed {
             return Ok(TokenLease(record()?));
         }

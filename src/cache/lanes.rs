@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
 };
@@ -12,7 +12,13 @@ use crate::cache::lease::Record;
 
 /// The lanes of one cache. A request that used a reference count which all threads share would cost
 /// twice as much as soon as two threads send requests.
-pub(super) struct Lanes(Box<[Lane]>);
+///
+/// They are cleared under the lock of the state, whenever what is held changes.
+pub(super) struct Lanes {
+    lanes: Box<[Lane]>,
+    /// Counts the changes: a record of an older generation is not for new requests.
+    generation: AtomicU64,
+}
 
 /// The record for the threads that share this lane. Empty until it is used, and whenever what is
 /// held changes. Padded, so that two lanes share no cache line.
@@ -24,18 +30,25 @@ struct Lane {
 
 impl Lanes {
     pub(super) fn new() -> Self {
-        Self((0..lane_count()).map(|_| Lane::default()).collect())
+        let lanes = (0..lane_count()).map(|_| Lane::default()).collect();
+        Self { lanes, generation: AtomicU64::new(0) }
     }
 
     /// The lane of the thread that runs this.
     #[inline]
     pub(super) fn mine(&self) -> MutexGuard<'_, Option<Arc<Record>>> {
         // The number of lanes is a power of two.
-        self.0[thread_number() & (self.0.len() - 1)].lock()
+        self.lanes[thread_number() & (self.lanes.len() - 1)].lock()
+    }
+
+    #[inline(always)]
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     pub(super) fn clear(&self) {
-        for lane in &self.0 {
+        self.generation.fetch_add(1, Ordering::Release);
+        for lane in &self.lanes {
             *lane.lock() = None;
         }
     }

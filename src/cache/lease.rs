@@ -29,20 +29,23 @@ use crate::{
 pub(super) struct Record {
     authorization: HeaderValue,
     deadlines: Deadlines,
+    generation: u64,
     token: Token,
     core: Arc<Core>,
 }
 
 impl Record {
-    pub(super) fn new(held: &Held, core: Arc<Core>) -> Result<Self, Error> {
+    pub(super) fn new(held: &Held, generation: u64, core: Arc<Core>) -> Result<Self, Error> {
         Ok(Self {
             authorization: held.token.own_authorization()?,
             deadlines: held.deadlines,
+            generation,
             token: held.token.clone(),
             core,
         })
     }
 
+    #[inline]
     pub(super) fn refresh_at(&self) -> Duration {
         self.deadlines.refresh_at
     }
@@ -62,6 +65,13 @@ impl TokenLease {
     /// The token that it is on.
     pub fn token(&self) -> &Token {
         &self.0.token
+    }
+
+    /// Whether it may be used without asking the slot.
+    #[inline(always)]
+    pub(super) fn is_fresh(&self) -> bool {
+        let Record { core, generation, .. } = &*self.0;
+        core.lanes.generation() == *generation && core.clock.now() < self.0.refresh_at()
     }
 
     /// Whether the token has not been replaced or held back since.

@@ -13,6 +13,7 @@ mod fetching;
 mod flight;
 mod lanes;
 mod lease;
+mod memo;
 mod policy;
 mod slot;
 mod state;
@@ -25,7 +26,7 @@ pub use self::{
     lease::{Renew, TokenLease},
     policy::RefreshPolicy,
 };
-use self::{clock::CacheClock, core::Core, slot::Look};
+use self::{clock::CacheClock, core::Core, memo::Memo, slot::Look};
 use crate::{
     error::Error,
     fetch::{BoxFetch, FetchToken},
@@ -62,6 +63,7 @@ use crate::{
 #[derive(Clone)]
 pub struct TokenCache {
     handle: Arc<Handle>,
+    memo: Memo,
 }
 
 /// Counts the handles apart from the leases, whose records are part of the cache.
@@ -152,7 +154,7 @@ impl TokenSource for TokenCache {
 
     #[inline(always)]
     fn peek(&mut self, _request: &RequestHead<'_>) -> Option<TokenLease> {
-        self.handle.core.peek()
+        self.memo.lease().or_else(|| self.memo.renew(&self.handle.core))
     }
 
     fn acquire(&mut self, _request: &RequestHead<'_>) -> Acquire {
@@ -232,7 +234,7 @@ impl TokenCacheBuilder {
     /// The cache. Needs no runtime, and fetches nothing yet.
     pub fn build(self) -> TokenCache {
         let core = Core::new(self.fetcher, self.policy, self.clock, self.chance);
-        TokenCache { handle: Arc::new(Handle { core }) }
+        TokenCache { handle: Arc::new(Handle { core }), memo: Memo::default() }
     }
 }
 

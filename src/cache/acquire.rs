@@ -50,8 +50,7 @@ impl Future for Acquire {
             let Some(seat) = &mut this.seat else {
                 match this.core.acquire()? {
                     Acquired::Lease(lease) => return Poll::Ready(Ok(lease)),
-                    Acquired::Wait(seat) => this.seat = Some(seat),
-                    Acquired::WaitElsewhere(seat, patience) => {
+                    Acquired::Wait(seat, patience) => {
                         this.seat = Some(seat);
                         this.patience = patience.map(Box::pin);
                     }

@@ -1,7 +1,6 @@
 //! What all handles of one cache share: the slot, the flight, and the records that leases are on.
 
 use std::{
-    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -15,7 +14,7 @@ use crate::{
         flight::{Crew, Flight, Seat},
         lanes::Lanes,
         lease::{Record, TokenLease},
-        policy::RefreshPolicy,
+        policy::{RefreshPolicy, SECOND, YEAR},
         slot::{Held, Look, Slot, Verdict},
         state::{Departure, Flying, State},
     },
@@ -24,9 +23,6 @@ use crate::{
     runtime::timer,
     token::Token,
 };
-
-const SECOND: Duration = Duration::from_secs(1);
-const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 tokio::task_local! {
     /// The core whose flight the current task is, after those whose flights asked for it.
@@ -49,9 +45,8 @@ pub(super) struct Core {
 /// What `Core::acquire` comes to.
 pub(super) enum Acquired {
     Lease(TokenLease),
-    Wait(Seat<Brought>),
-    /// The same, on a flight of another runtime, which may be one that nobody drives.
-    WaitElsewhere(Seat<Brought>, Option<Sleep>),
+    /// With how long, if the flight is on another runtime, which may be one that nobody drives.
+    Wait(Seat<Brought>, Option<Sleep>),
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -142,21 +137,13 @@ impl Core {
             if FETCHING_FOR.try_with(|cores| cores.contains(&self.address())).unwrap_or(false) {
                 return Err(Error::new(ErrorKind::Recursive));
             }
-            let seat = flying.flight.seat();
-            if Handle::try_current().is_ok_and(|here| here.id() == flying.runtime) {
-                (Acquired::Wait(seat), None)
-            } else {
-                (
-                    Acquired::WaitElsewhere(
-                        seat,
-                        timer(flying.until.saturating_duration_since(Instant::now())),
-                    ),
-                    None,
-                )
-            }
+            let here = Handle::try_current().is_ok_and(|here| here.id() == flying.runtime);
+            let left = flying.until.saturating_duration_since(Instant::now());
+            let patience = if here { None } else { timer(left) };
+            (Acquired::Wait(flying.flight.seat(), patience), None)
         } else {
             match self.depart(&mut state, now) {
-                Ok(departure) => (Acquired::Wait(departure.flight.seat()), Some(departure)),
+                Ok(departure) => (Acquired::Wait(departure.flight.seat(), None), Some(departure)),
                 // If nobody can be sent to replace a rejected token, it is used again.
                 Err(error) => {
                     state.slot.release();
@@ -289,11 +276,5 @@ impl Drop for Core {
         if let Some(flying) = state.flight.take() {
             flying.end();
         }
-    }
-}
-
-impl fmt::Debug for Core {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").finish_non_exhaustive()
     }
 }

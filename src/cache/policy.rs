@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::{error::Error, token::Token};
 
-const SECOND: Duration = Duration::from_secs(1);
-const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// When a token is renewed, and until when it is used.
 ///

@@ -4,13 +4,15 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    cache::{clock::CacheClock, policy::Deadlines},
+    cache::{
+        clock::CacheClock,
+        policy::{Deadlines, SECOND},
+    },
     error::{Error, ErrorKind, TimeLeft},
     fetch::{Reason, TokenRequest},
     token::Token,
 };
 
-const SECOND: Duration = Duration::from_secs(1);
 const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
 
 /// How long after a renewal another rejection is ignored: a resource that rejects every token must

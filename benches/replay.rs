@@ -1,5 +1,5 @@
-//! What it costs to keep a body while it streams through: 1 MiB in frames of 16 KiB, read by the
-//! inner service, plain and buffered.
+//! What it costs to keep a body while it streams through: 1 MiB in frames of 16 KiB, which the inner
+//! service copies out frame by frame, as a connection does; plain and buffered.
 
 use std::{
     convert::Infallible,
@@ -20,9 +20,9 @@ use tower_oauth::{BufferBody, Never, OAuthLayer, Replay, Token};
 const FRAME: usize = 16 * 1024;
 const FRAMES: usize = 64;
 
+/// Each frame is memory of its own.
 struct Stream {
-    frame: Bytes,
-    left: usize,
+    rest: Bytes,
 }
 
 impl Body for Stream {
@@ -33,9 +33,10 @@ impl Body for Stream {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let Some(left) = self.left.checked_sub(1) else { return Poll::Ready(None) };
-        self.left = left;
-        Poll::Ready(Some(Ok(Frame::data(self.frame.clone()))))
+        if self.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(FRAME)))))
     }
 }
 
@@ -45,11 +46,18 @@ where
     B::Error: Into<BoxError>,
 {
     let mut body = request.into_body();
+    let mut socket = vec![0; FRAME];
     let mut read = 0;
     while let Some(frame) = body.frame().await {
-        read += frame.map_err(Into::into)?.data_ref().map_or(0, Buf::remaining);
+        let Ok(mut data) = frame.map_err(Into::into)?.into_data() else { continue };
+        read += data.remaining();
+        while data.has_remaining() {
+            let part = data.remaining().min(FRAME);
+            data.copy_to_slice(&mut socket[..part]);
+            black_box(&socket);
+        }
     }
-    assert_eq!(black_box(read), FRAME * FRAMES);
+    assert_eq!(read, FRAME * FRAMES);
     Ok(http::Response::new(Empty::new()))
 }
 
@@ -59,14 +67,14 @@ where
     R: Clone + Send + Sync + 'static,
 {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let frame = Bytes::from(vec![0; FRAME]);
+    let sent = Bytes::from(vec![1; FRAME * FRAMES]);
     let layer = OAuthLayer::with_source(Token::bearer("abc")).replay(replay);
     let mut api = layer.layer(service_fn(|request| Box::pin(read::<R::Body>(request))));
     let mut group = criterion.benchmark_group("replay");
     group.throughput(Throughput::Bytes((FRAME * FRAMES) as u64));
     group.bench_function(name, |bencher| {
         bencher.iter(|| {
-            let body = Stream { frame: frame.clone(), left: FRAMES };
+            let body = Stream { rest: sent.clone() };
             let request = http::Request::put("https://api.example.com/").body(body).unwrap();
             runtime.block_on(async { api.ready().await.unwrap().call(request).await.unwrap() })
         });

@@ -43,8 +43,10 @@ pub struct OAuthService<S, T, R = EmptyBody> {
     rules: Arc<Rules>,
 }
 
-/// What is set once for all requests.
+/// What is set once for all requests. It is padded: the count in front of it changes with every
+/// clone of a service, and must not take what all of them read out of a processor's cache.
 #[derive(Clone, Default)]
+#[repr(align(128))]
 pub(crate) struct Rules {
     pub(crate) origins: Origins,
     pub(crate) rejected_when: Option<Arc<RejectedWhen>>,

@@ -12,7 +12,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
-use tower::{Layer, ServiceBuilder, ServiceExt};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_oauth::{
     BoxError, Error, ErrorKind, OAuthLayer, Phase, Reason, RefreshPolicy, Token, TokenCache,
     TokenCacheBuilder, fetch_fn,
@@ -518,4 +518,28 @@ async fn any_layer_goes_on_a_fetcher() {
     let error = TokenCache::new(slow).token().await.unwrap_err();
     assert_eq!(start.elapsed(), secs(1));
     assert!(std::error::Error::source(&error).unwrap().is::<tower::timeout::error::Elapsed>());
+}
+
+/// The machine's clock cannot be paused: this takes the second that a token is kept at least.
+#[tokio::test]
+async fn on_the_machines_clock_a_token_is_used_until_it_is_due_and_then_renewed() {
+    for kept in [true, false] {
+        let fetches = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&fetches);
+        let fetcher = fetch_fn(move |_| {
+            let n = counted.fetch_add(1, Ordering::Relaxed);
+            async move { Ok::<_, BoxError>(Token::bearer(format!("token-{n}")).lifetime(ms(0))) }
+        });
+        let mut service = OAuthLayer::new(fetcher).layer(Resource::default().service());
+        service.clone().oneshot(get("https://api.example.com/")).await.unwrap();
+        let start = std::time::Instant::now();
+        while fetches.load(Ordering::Relaxed) == 1 && start.elapsed() < secs(10) {
+            let mut fresh = service.clone();
+            let service = if kept { &mut service } else { &mut fresh };
+            let request = get("https://api.example.com/");
+            service.ready().await.unwrap().call(request).await.unwrap();
+        }
+        let lasted = start.elapsed();
+        assert!(ms(900) < lasted && lasted < secs(10), "kept {kept}: {lasted:?}");
+    }
 }

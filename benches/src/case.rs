@@ -5,13 +5,24 @@ use std::{future::ready, time::Duration};
 use bytes::Bytes;
 use http::{HeaderValue, header::AUTHORIZATION};
 use tower::{BoxError, Layer};
-use tower_http::{auth::AddAuthorizationLayer, set_header::SetRequestHeaderLayer};
+use tower_http::{
+    auth::AddAuthorizationLayer,
+    set_header::{MakeHeaderValue, SetRequestHeaderLayer},
+};
 use tower_oauth::{BufferBody, CloneBody, Never, OAuthLayer, Token, TokenCache, fetch_fn};
 
 use crate::api::{Api, Inner};
 
-pub const ALL: &[&str] =
-    &["none", "srh", "add_authorization", "never", "empty_body", "clone_body", "buffer_body"];
+pub const ALL: &[&str] = &[
+    "none",
+    "srh",
+    "own",
+    "add_authorization",
+    "never",
+    "empty_body",
+    "clone_body",
+    "buffer_body",
+];
 
 /// What is done with a case. A trait, because every case is a service of another type, and a box
 /// around it would be measured too.
@@ -27,6 +38,9 @@ pub fn with<D: Drive, const WORDS: usize>(case: &str, inner: Inner<WORDS>, drive
         "none" => drive.drive(inner),
         "srh" => {
             drive.drive(SetRequestHeaderLayer::overriding(AUTHORIZATION, value()).layer(inner))
+        }
+        "own" => {
+            drive.drive(SetRequestHeaderLayer::overriding(AUTHORIZATION, Own(value())).layer(inner))
         }
         "add_authorization" => drive.drive(AddAuthorizationLayer::bearer(&secret()).layer(inner)),
         "never" => drive.drive(layer().replay(Never).layer(inner)),
@@ -45,6 +59,22 @@ pub fn secret() -> String {
 /// A constant with a reference count, as every value that was made at run time.
 fn value() -> HeaderValue {
     HeaderValue::from_maybe_shared(Bytes::from(format!("Bearer {}", secret()))).unwrap()
+}
+
+/// The same constant, of which every clone has a copy of its own: threads share nothing. No token
+/// can cost less than this, since it would have to renew itself as well.
+struct Own(HeaderValue);
+
+impl Clone for Own {
+    fn clone(&self) -> Self {
+        Self(HeaderValue::from_bytes(self.0.as_bytes()).unwrap())
+    }
+}
+
+impl<T> MakeHeaderValue<T> for Own {
+    fn make_header_value(&mut self, _: &T) -> Option<HeaderValue> {
+        Some(self.0.clone())
+    }
 }
 
 /// A cache whose fetcher answers at once.

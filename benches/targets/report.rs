@@ -11,6 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use httpdate::fmt_http_date;
 use tower_oauth_benches::{
     case,
     herd::{self, Look, Through},
@@ -20,12 +21,14 @@ use tower_oauth_benches::{
 };
 
 use crate::{
-    full::{PEERS, Peers, beside_srh},
+    full::{PEERS, Peers, turn_about},
     instructions::{Instructions, valgrind},
     pictures,
     row::{Row, number},
 };
 
+const FOLDER: &str = env!("CARGO_MANIFEST_DIR");
+const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
 const RENEWALS: Duration = Duration::from_secs(12);
 
 pub fn write(
@@ -33,7 +36,7 @@ pub fn write(
     counts: &mut Option<Instructions>,
     peers: Option<&Peers>,
 ) -> Result<(), Box<dyn Error>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = Path::new(FOLDER);
     let mut text = String::new();
     head(&mut text)?;
     writeln!(text, "## Targets\n\n| what | measured | target | |\n|---|---|---|---|")?;
@@ -54,7 +57,7 @@ pub fn write(
     if let Some(peers) = peers {
         peer_tables(&mut text, peers, folder)?;
     }
-    fs::write(folder.join("RESULTS.md"), text)?;
+    fs::write(RESULTS, text)?;
     Ok(())
 }
 
@@ -76,24 +79,17 @@ fn head(text: &mut String) -> Result<(), Box<dyn Error>> {
          value, which this crate is measured against. One request: build it, ready, call, await, \
          drop; a token of 1 KiB; one origin is set; the innermost service answers at once.\n\n\
          {}, {rustc}, {}, {processor}, {count} processors\n",
-        date(),
+        fmt_http_date(SystemTime::now()),
         valgrind().unwrap_or_else(|| "no valgrind".to_owned()),
     )?;
     Ok(())
 }
 
-/// Today, UTC. The days are counted from the first of March of the year 0, so that leap days come
-/// last.
-fn date() -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let days = now.as_secs() / 86_400 + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (month, late) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    format!("{}-{month:02}-{day:02}", year + 400 * era + late)
+/// What the last run measured for a row.
+pub fn recorded(name: &str) -> Option<f64> {
+    let results = fs::read_to_string(RESULTS).ok()?;
+    let row = results.lines().find_map(|line| line.strip_prefix(&format!("| {name} | ")))?;
+    row.split(' ').next()?.parse().ok()
 }
 
 fn hot_table(text: &mut String, counts: &mut Option<Instructions>) -> Result<(), Box<dyn Error>> {
@@ -104,8 +100,9 @@ fn hot_table(text: &mut String, counts: &mut Option<Instructions>) -> Result<(),
          |---|---|---|---|---|---|---|---|"
     )?;
     for headers in [0, 8] {
-        for case in case::ALL {
-            let kind = Kind::new(case, headers);
+        let kinds: Vec<_> = case::ALL.iter().map(|case| Kind::new(case, headers)).collect();
+        let [one, two] = [1, 2].map(|threads| turn_about(&kinds, threads, 3));
+        for ((kind, one), two) in kinds.into_iter().zip(one).zip(two) {
             let mut count =
                 |kind| counts.as_mut().map_or("n/a".to_owned(), |counts| number(counts.of(kind)));
             let instructions = [
@@ -115,11 +112,12 @@ fn hot_table(text: &mut String, counts: &mut Option<Instructions>) -> Result<(),
             ];
             writeln!(
                 text,
-                "| {case} | {headers} | {} | {} | {} | {} |",
+                "| {} | {headers} | {} | {} | {} | {} |",
+                kind.case,
                 instructions.join(" | "),
                 number(hot::run(kind, 1000)),
-                beside_srh(kind, 1, 1).0.as_nanos(),
-                beside_srh(kind, 2, 1).0.as_nanos(),
+                one.0.as_nanos(),
+                two.0.as_nanos(),
             )?;
         }
     }

@@ -7,6 +7,8 @@ pub struct Row {
     pub measured: f64,
     pub unit: &'static str,
     pub target: Target,
+    /// What nothing could be better than in this run, where it was measured.
+    pub floor: Option<f64>,
 }
 
 /// All of them are met by what is equal.
@@ -19,7 +21,7 @@ pub enum Target {
 
 impl Row {
     pub fn new(name: impl Into<String>, measured: f64, unit: &'static str, target: Target) -> Self {
-        Self { name: name.into(), measured, unit, target }
+        Self { name: name.into(), measured, unit, target, floor: None }
     }
 
     pub fn is_met(&self) -> bool {
@@ -30,8 +32,10 @@ impl Row {
         }
     }
 
-    pub fn verdict(&self) -> &'static str {
-        if self.is_met() { "ok" } else { "MISS" }
+    pub fn verdict(&self) -> String {
+        let verdict = if self.is_met() { "ok" } else { "MISS" };
+        let floor = self.floor.map(|floor| format!(" (floor {}{})", number(floor), self.unit));
+        format!("{verdict}{}", floor.unwrap_or_default())
     }
 
     pub fn measured(&self) -> String {

@@ -89,17 +89,17 @@ impl Core {
     /// A token that can be used now.
     #[inline(always)] // a call and its registers would cost as much as a reference count
     pub(super) fn peek(self: &Arc<Self>) -> Option<TokenLease> {
-        let now = self.clock.now();
         if let Some(record) = &*self.lanes.mine() {
-            if now < record.refresh_at() {
+            if record.is_fresh() {
                 return Some(TokenLease(Arc::clone(record)));
             }
         }
-        self.peek_slot(now)
+        self.peek_slot()
     }
 
     #[cold]
-    fn peek_slot(self: &Arc<Self>, now: Duration) -> Option<TokenLease> {
+    fn peek_slot(self: &Arc<Self>) -> Option<TokenLease> {
+        let now = self.clock.now();
         let mut state = self.state();
         let (held, departure) = self.look(&mut state, now)?;
         let lease = self.lease(&state, &held);

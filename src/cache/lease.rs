@@ -4,9 +4,11 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use http::HeaderValue;
@@ -30,6 +32,8 @@ pub(super) struct Record {
     authorization: HeaderValue,
     deadlines: Deadlines,
     generation: u64,
+    /// The tick in which `is_fresh` was last found, 0 at first.
+    fresh_in: AtomicU64,
     token: Token,
     core: Arc<Core>,
 }
@@ -40,14 +44,26 @@ impl Record {
             authorization: held.token.own_authorization()?,
             deadlines: held.deadlines,
             generation,
+            fresh_in: AtomicU64::new(0),
             token: held.token.clone(),
             core,
         })
     }
 
-    #[inline]
-    pub(super) fn refresh_at(&self) -> Duration {
-        self.deadlines.refresh_at
+    /// Whether the token is not due to be renewed; asked of the clock once per tick.
+    #[inline(always)]
+    pub(super) fn is_fresh(&self) -> bool {
+        let tick = self.core.clock.tick();
+        tick == Some(self.fresh_in.load(Ordering::Relaxed)) || self.is_fresh_now(tick)
+    }
+
+    #[cold]
+    fn is_fresh_now(&self, tick: Option<u64>) -> bool {
+        let fresh = self.core.clock.now() < self.deadlines.refresh_at;
+        if fresh {
+            self.fresh_in.store(tick.unwrap_or(0), Ordering::Relaxed);
+        }
+        fresh
     }
 
     pub(super) fn token(&self) -> &Token {
@@ -70,8 +86,7 @@ impl TokenLease {
     /// Whether it may be used without asking the slot.
     #[inline(always)]
     pub(super) fn is_fresh(&self) -> bool {
-        let Record { core, generation, .. } = &*self.0;
-        core.lanes.generation() == *generation && core.clock.now() < self.0.refresh_at()
+        self.0.core.lanes.generation() == self.0.generation && self.0.is_fresh()
     }
 
     /// Whether the token has not been replaced or held back since.

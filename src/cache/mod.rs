@@ -66,7 +66,9 @@ pub struct TokenCache {
     memo: Memo,
 }
 
-/// Counts the handles apart from the leases, whose records are part of the cache.
+/// Counts the handles apart from the leases, whose records are part of the cache. It is padded: what
+/// all handles read is not where their count changes.
+#[repr(align(128))]
 struct Handle {
     core: Arc<Core>,
 }

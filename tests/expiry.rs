@@ -520,17 +520,22 @@ async fn any_layer_goes_on_a_fetcher() {
     assert!(std::error::Error::source(&error).unwrap().is::<tower::timeout::error::Elapsed>());
 }
 
-/// The machine's clock cannot be paused: this takes the second that a token is kept at least.
+/// A cache on the machine's clock, which cannot be paused, and how often it has fetched.
+fn on_the_machines_clock(lifetime: std::time::Duration) -> (TokenCache, Arc<AtomicUsize>) {
+    let fetches = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&fetches);
+    let cache = TokenCache::new(fetch_fn(move |_| {
+        let n = counted.fetch_add(1, Ordering::Relaxed);
+        async move { Ok::<_, BoxError>(Token::bearer(format!("token-{n}")).lifetime(lifetime)) }
+    }));
+    (cache, fetches)
+}
+
 #[tokio::test]
 async fn on_the_machines_clock_a_token_is_used_until_it_is_due_and_then_renewed() {
     for kept in [true, false] {
-        let fetches = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&fetches);
-        let fetcher = fetch_fn(move |_| {
-            let n = counted.fetch_add(1, Ordering::Relaxed);
-            async move { Ok::<_, BoxError>(Token::bearer(format!("token-{n}")).lifetime(ms(0))) }
-        });
-        let mut service = OAuthLayer::new(fetcher).layer(Resource::default().service());
+        let (cache, fetches) = on_the_machines_clock(secs(2));
+        let mut service = OAuthLayer::with_source(cache).layer(Resource::default().service());
         service.clone().oneshot(get("https://api.example.com/")).await.unwrap();
         let start = std::time::Instant::now();
         while fetches.load(Ordering::Relaxed) == 1 && start.elapsed() < secs(10) {
@@ -538,8 +543,32 @@ async fn on_the_machines_clock_a_token_is_used_until_it_is_due_and_then_renewed(
             let service = if kept { &mut service } else { &mut fresh };
             let request = get("https://api.example.com/");
             service.ready().await.unwrap().call(request).await.unwrap();
+            tokio::task::yield_now().await;
         }
         let lasted = start.elapsed();
-        assert!(ms(900) < lasted && lasted < secs(10), "kept {kept}: {lasted:?}");
+        assert!(ms(650) < lasted && lasted < secs(2), "kept {kept}: {lasted:?}");
     }
+}
+
+#[tokio::test]
+async fn on_the_machines_clock_no_token_is_sent_after_its_end() {
+    // It is due and ends at the same moment, after the second that every token is kept.
+    let (cache, _) = on_the_machines_clock(ms(0));
+    let echo = tower::service_fn(|request: http::Request<support::Body>| async move {
+        let mut response = support::status(http::StatusCode::OK);
+        response.headers_mut().clone_from(request.headers());
+        Ok::<_, BoxError>(response)
+    });
+    let mut service = OAuthLayer::with_source(cache.clone()).layer(echo);
+    let mut send = async || {
+        let request = get("https://api.example.com/");
+        let response = service.ready().await.unwrap().call(request).await.unwrap();
+        response.headers()["authorization"].clone()
+    };
+    let mut sent = send().await;
+    let start = std::time::Instant::now();
+    while cache.status().phase != Phase::Expired && start.elapsed() < secs(10) {
+        sent = send().await;
+    }
+    assert_ne!(send().await, sent);
 }

@@ -3,7 +3,7 @@
 use std::{future::ready, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, header::AUTHORIZATION};
+use http::{HeaderValue, StatusCode, header::AUTHORIZATION};
 use tower::{BoxError, Layer};
 use tower_http::{
     auth::AddAuthorizationLayer,
@@ -19,6 +19,7 @@ pub const ALL: &[&str] = &[
     "own",
     "add_authorization",
     "never",
+    "rejected_when",
     "empty_body",
     "clone_body",
     "buffer_body",
@@ -44,6 +45,10 @@ pub fn with<D: Drive, const WORDS: usize>(case: &str, inner: Inner<WORDS>, drive
         }
         "add_authorization" => drive.drive(AddAuthorizationLayer::bearer(&secret()).layer(inner)),
         "never" => drive.drive(layer().replay(Never).layer(inner)),
+        "rejected_when" => {
+            let layer = layer().rejected_when(|status, _| status == StatusCode::UNAUTHORIZED);
+            drive.drive(layer.replay(Never).layer(inner))
+        }
         "empty_body" => drive.drive(layer().layer(inner)),
         "clone_body" => drive.drive(layer().replay(CloneBody).layer(inner)),
         "buffer_body" => drive.drive(layer().replay(BufferBody::new(64 * 1024)).layer(inner)),

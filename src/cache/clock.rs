@@ -16,8 +16,8 @@ pub trait Clock: Send + Sync + 'static {
 /// Neither the wall clock, which an NTP step would make a whole fleet's tokens expire with, nor a
 /// clock that stands still in suspend, after which dead tokens would look fresh.
 ///
-/// On Linux a cache with this clock reads it once in a tick of the kernel, of 1 to 10 ms, and not
-/// for every request.
+/// A cache whose clock was not set does not read it for every request: on Linux a thread that has
+/// found a token fresh takes it to be so until the kernel's next tick, of 1 to 10 ms.
 #[derive(Clone, Copy, Default)]
 #[allow(clippy::exhaustive_structs)] // written as a value
 pub struct SystemClock;
@@ -68,7 +68,7 @@ impl CacheClock {
     }
 
     /// The kernel's tick, of 1 to 10 ms, where there is one: the same number means that none has
-    /// passed, and that the machine has not slept. It costs a fifth of what `now` does.
+    /// passed, and that the machine has not slept. It costs a third of what `now` does.
     #[inline]
     pub(super) fn tick(&self) -> Option<u64> {
         #[cfg(any(target_os = "linux", target_os = "android"))]

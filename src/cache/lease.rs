@@ -32,7 +32,7 @@ pub(super) struct Record {
     authorization: HeaderValue,
     deadlines: Deadlines,
     generation: u64,
-    /// The tick in which `is_fresh` was last found, 0 at first.
+    /// The tick in which it was last found fresh; at first one that never comes.
     fresh_in: AtomicU64,
     token: Token,
     core: Arc<Core>,
@@ -44,7 +44,7 @@ impl Record {
             authorization: held.token.own_authorization()?,
             deadlines: held.deadlines,
             generation,
-            fresh_in: AtomicU64::new(0),
+            fresh_in: AtomicU64::new(u64::MAX),
             token: held.token.clone(),
             core,
         })
@@ -57,11 +57,13 @@ impl Record {
         tick == Some(self.fresh_in.load(Ordering::Relaxed)) || self.is_fresh_now(tick)
     }
 
-    #[cold]
+    #[inline(never)]
     fn is_fresh_now(&self, tick: Option<u64>) -> bool {
-        let fresh = self.core.clock.now() < self.deadlines.refresh_at;
-        if fresh {
-            self.fresh_in.store(tick.unwrap_or(0), Ordering::Relaxed);
+        let Deadlines { refresh_at, usable_until, .. } = self.deadlines;
+        let fresh = self.core.clock.now() < refresh_at;
+        // A renewal may be a tick late, the end may not.
+        if let (true, Some(tick)) = (fresh && refresh_at < usable_until, tick) {
+            self.fresh_in.store(tick, Ordering::Relaxed);
         }
         fresh
     }

@@ -20,7 +20,7 @@ use tower_oauth::{BufferBody, Never, OAuthLayer, Replay, Token};
 const FRAME: usize = 16 * 1024;
 const FRAMES: usize = 64;
 
-/// Each frame is memory of its own.
+/// Frame after frame of one buffer.
 struct Stream {
     rest: Bytes,
 }

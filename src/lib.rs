@@ -129,8 +129,8 @@
 //!
 //! # What it costs
 //!
-//! Little more than a header that never changes; [`docs::performance`] says how, and what is shared
-//! between threads.
+//! With [`Never`] little more than a header that never changes; by default also a copy of the headers
+//! of each request without a body. [`docs::performance`] says how, and what is shared between threads.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,25 +1,34 @@
 //! The cases by name: nothing, tower-http's constants, and this crate with each replay policy.
 
-use std::{future::ready, time::Duration};
+use std::{
+    future::{pending, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header::AUTHORIZATION};
-use tower::{BoxError, Layer};
-use tower_http::{
-    auth::AddAuthorizationLayer,
-    set_header::{MakeHeaderValue, SetRequestHeaderLayer},
-};
+use tower::{BoxError, Layer, Service};
+use tower_http::{auth::AddAuthorizationLayer, set_header::SetRequestHeaderLayer};
 use tower_oauth::{BufferBody, CloneBody, Never, OAuthLayer, Token, TokenCache, fetch_fn};
 
-use crate::api::{Api, Inner};
+use crate::{
+    api::{Api, Inner, Request},
+    cpu,
+};
 
 pub const ALL: &[&str] = &[
     "none",
     "srh",
-    "own",
     "add_authorization",
+    "least",
     "never",
     "rejected_when",
+    "stale",
     "empty_body",
     "clone_body",
     "buffer_body",
@@ -40,11 +49,10 @@ pub fn with<D: Drive, const WORDS: usize>(case: &str, inner: Inner<WORDS>, drive
         "srh" => {
             drive.drive(SetRequestHeaderLayer::overriding(AUTHORIZATION, value()).layer(inner))
         }
-        "own" => {
-            drive.drive(SetRequestHeaderLayer::overriding(AUTHORIZATION, Own(value())).layer(inner))
-        }
         "add_authorization" => drive.drive(AddAuthorizationLayer::bearer(&secret()).layer(inner)),
         "never" => drive.drive(layer().replay(Never).layer(inner)),
+        "least" => drive.drive(Least { value: Own(value()), inner }),
+        "stale" => drive.drive(layer_of(stale()).replay(Never).layer(inner)),
         "rejected_when" => {
             let layer = layer().rejected_when(|status, _| status == StatusCode::UNAUTHORIZED);
             drive.drive(layer.replay(Never).layer(inner))
@@ -66,8 +74,14 @@ fn value() -> HeaderValue {
     HeaderValue::from_maybe_shared(Bytes::from(format!("Bearer {}", secret()))).unwrap()
 }
 
-/// The same constant, of which every clone has a copy of its own: threads share nothing. No token
-/// can cost less than this, since it would have to renew itself as well.
+/// The least that a layer with a token that ends can do: it reads the cheapest clock there is, and
+/// puts in a value that no two clones share.
+#[derive(Clone)]
+struct Least<S> {
+    value: Own,
+    inner: S,
+}
+
 struct Own(HeaderValue);
 
 impl Clone for Own {
@@ -76,9 +90,20 @@ impl Clone for Own {
     }
 }
 
-impl<T> MakeHeaderValue<T> for Own {
-    fn make_header_value(&mut self, _: &T) -> Option<HeaderValue> {
-        Some(self.0.clone())
+impl<S: Service<Request>> Service<Request> for Least<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> S::Future {
+        if cpu::coarse_clock() < Duration::MAX {
+            request.headers_mut().insert(AUTHORIZATION, self.value.0.clone());
+        }
+        self.inner.call(request)
     }
 }
 
@@ -91,5 +116,24 @@ pub fn cache() -> TokenCache {
 
 /// With an origin, so that all rules are on.
 fn layer() -> OAuthLayer {
-    OAuthLayer::with_source(cache()).origin("https://api.example.com").unwrap()
+    layer_of(cache())
+}
+
+fn layer_of(tokens: TokenCache) -> OAuthLayer {
+    OAuthLayer::with_source(tokens).origin("https://api.example.com").unwrap()
+}
+
+/// A cache whose token is due while its renewal does not come.
+fn stale() -> TokenCache {
+    let fetches = Arc::new(AtomicUsize::new(0));
+    TokenCache::new(fetch_fn(move |_| {
+        let first = fetches.fetch_add(1, Relaxed) == 0;
+        async move {
+            if !first {
+                pending::<()>().await;
+            }
+            let token = Token::bearer(secret()).lifetime(Duration::from_secs(3600));
+            Ok::<_, BoxError>(token.age(Duration::from_secs(3000)))
+        }
+    }))
 }

@@ -9,7 +9,6 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll},
-    thread::{self, ThreadId},
     time::{Duration, Instant},
 };
 
@@ -53,6 +52,8 @@ impl fmt::Display for Through {
 pub enum Look {
     Time,
     Bytes,
+    /// Only with one thread: when another one is busy, the canary flies elsewhere.
+    Stall,
 }
 
 #[derive(Clone, Debug)]
@@ -65,8 +66,8 @@ pub struct Herd {
     pub cpu: Duration,
     /// Memory that all of them hold while they wait, their tasks included.
     pub bytes: i64,
-    /// The longest processor time that a thread of the runtime gave to others, between two turns of
-    /// a task that is always ready, while callers were woken.
+    /// The longest processor time that the runtime's thread gave to others, between two turns of a
+    /// task that is always ready, while callers were woken.
     pub stall: Duration,
 }
 
@@ -151,7 +152,7 @@ where
     let bytes = allocations.as_ref().map_or(0, Allocations::live);
     drop(allocations);
     let canary = Canary::default();
-    let watching = (look == Look::Time).then(|| tokio::spawn(canary.clone().watch()));
+    let watching = (look == Look::Stall).then(|| tokio::spawn(canary.clone().watch()));
     gate.open();
     let mut served = 0;
     for handle in handles {
@@ -205,15 +206,13 @@ struct Canary {
 
 impl Canary {
     async fn watch(self) {
-        let mut last: Option<(ThreadId, Duration)> = None;
+        let mut last = cpu::of_thread();
         while !self.over.load(SeqCst) {
-            let now = (thread::current().id(), cpu::of_thread());
-            if let Some((_, at)) = last.filter(|(thread, _)| *thread == now.0) {
-                let mut longest = self.longest.lock().unwrap();
-                *longest = (*longest).max(now.1.saturating_sub(at));
-            }
-            last = Some(now);
             yield_now().await;
+            let now = cpu::of_thread();
+            let mut longest = self.longest.lock().unwrap();
+            *longest = (*longest).max(now.saturating_sub(last));
+            last = now;
         }
     }
 }

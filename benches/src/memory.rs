@@ -3,16 +3,17 @@
 use std::{
     sync::{
         Arc, Barrier, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst},
     },
     thread,
+    time::Duration,
 };
 
 use http::{StatusCode, header::AUTHORIZATION};
 use http_body_util::Empty;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
-use tower_oauth::{Never, OAuthLayer, OAuthService, Token, fetch_fn};
+use tower_oauth::{Clock, Never, OAuthLayer, OAuthService, Token, TokenCache, fetch_fn};
 
 use crate::{
     allocations::Allocations,
@@ -21,14 +22,18 @@ use crate::{
 };
 
 const CLONES: usize = 1000;
+/// More than one: a clone that is used only once remembers nothing.
+const REQUESTS: usize = 3;
 /// More than there are copies of the token.
 const THREADS: usize = 40;
 
 pub struct Memory {
     /// The size of the service beyond the inner one's.
     pub size: usize,
-    /// What a clone holds elsewhere after it has sent a request.
+    /// What a clone holds elsewhere after it has sent requests.
     pub per_clone: i64,
+    /// The same, where each has sent its last request with another token than all others.
+    pub per_old_clone: i64,
     /// What is given back when the token is replaced, after many threads have sent requests and
     /// while their clones of the service are idle.
     pub given_back: i64,
@@ -61,8 +66,10 @@ pub fn measure() -> Memory {
     let mut clones = Vec::with_capacity(CLONES);
     let allocations = Allocations::from_now_on();
     for _ in 0..CLONES {
-        let clone = service.clone();
-        runtime.block_on(clone.clone().oneshot(request(0))).unwrap();
+        let mut clone = service.clone();
+        for _ in 0..REQUESTS {
+            runtime.block_on(tower::Service::call(&mut clone, request(0))).unwrap();
+        }
         clones.push(clone);
     }
     let per_clone = allocations.live() / i64::try_from(CLONES).unwrap();
@@ -77,8 +84,7 @@ pub fn measure() -> Memory {
             scope.spawn(|| {
                 let mut clone = service.clone();
                 let runtime = Builder::new_current_thread().build().unwrap();
-                // More than one: a clone that is used only once remembers nothing.
-                for _ in 0..3 {
+                for _ in 0..REQUESTS {
                     runtime.block_on(tower::Service::call(&mut clone, request(0))).unwrap();
                 }
                 drop(runtime);
@@ -104,10 +110,41 @@ pub fn measure() -> Memory {
     });
     drop(allocations);
     Memory {
-        size: size_of::<OAuthService<Inner<1>, tower_oauth::TokenCache, Never>>()
-            - size_of::<Inner<1>>(),
+        size: size_of::<OAuthService<Inner<1>, TokenCache, Never>>() - size_of::<Inner<1>>(),
         per_clone,
+        per_old_clone: per_old_clone(&runtime),
         given_back,
         left,
     }
+}
+
+/// Hours that pass when the bench says so.
+#[derive(Clone, Default)]
+struct Hours(Arc<AtomicU32>);
+
+impl Clock for Hours {
+    fn now(&self) -> Duration {
+        Duration::from_secs(3600) * self.0.load(SeqCst)
+    }
+}
+
+fn per_old_clone(runtime: &Runtime) -> i64 {
+    let fetcher = fetch_fn(|_| std::future::ready(Ok::<_, BoxError>(Token::bearer(secret()))));
+    let hours = Hours::default();
+    let cache = TokenCache::builder(fetcher).clock(hours.clone()).build();
+    let service = OAuthLayer::with_source(cache).replay(Never).layer(Inner::<0>::new(0));
+    let mut clones = Vec::with_capacity(CLONES);
+    let send = || {
+        hours.0.fetch_add(1, SeqCst);
+        let mut clone = service.clone();
+        for _ in 0..REQUESTS {
+            runtime.block_on(tower::Service::call(&mut clone, request(0))).unwrap();
+        }
+        clone
+    };
+    // The current token, and the clone that knows it.
+    let _last = send();
+    let allocations = Allocations::from_now_on();
+    clones.extend((0..CLONES).map(|_| send()));
+    allocations.live() / i64::try_from(CLONES).unwrap()
 }

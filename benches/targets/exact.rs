@@ -31,7 +31,7 @@ pub fn instructions(
                     "instructions over SRH, Never, {headers} + {response_headers} headers{how}"
                 );
                 let limit = limit(&name, target);
-                print(Row::new(name, counts.over_srh(kind), "", AtMost(limit)));
+                print(Row::new(name, counts.over_srh(kind).round(), "", AtMost(limit)));
             }
         }
     }

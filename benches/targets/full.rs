@@ -12,40 +12,77 @@ use crate::row::{
     Target::{AtLeast, AtMost},
 };
 
-const ROUNDS: usize = 9;
 /// Long rounds: in a short one the threads hardly meet, and what they share costs nothing.
 const REQUESTS: u64 = 600_000;
 
-/// Kinds of requests on so many threads at once, turn and turn about, so that what else the machine
-/// does is the same for all: of each the median time, and the median of its ratio to the first one
-/// in the same round.
-pub fn turn_about(kinds: &[Kind<'_>], threads: usize, rounds: usize) -> Vec<(Duration, f64)> {
-    let rounds: Vec<Vec<Duration>> = (0..rounds)
-        .map(|_| kinds.iter().map(|kind| hot::time(*kind, threads, REQUESTS)).collect())
-        .collect();
-    let of_kind = |kind: usize| {
-        let mut times: Vec<_> = rounds.iter().map(|round| round[kind]).collect();
-        let mut ratios: Vec<_> =
-            rounds.iter().map(|round| round[kind].div_duration_f64(round[0])).collect();
-        times.sort_unstable();
-        ratios.sort_unstable_by(f64::total_cmp);
-        (times[rounds.len() / 2], ratios[rounds.len() / 2])
-    };
-    (0..kinds.len()).map(of_kind).collect()
+/// Rounds of kinds of requests on so many threads at once, in nanoseconds: turn and turn about, so
+/// that what else the machine does is the same for all.
+pub fn turn_about(kinds: &[Kind<'_>], threads: usize, rounds: usize) -> Vec<Vec<f64>> {
+    let time = |kind: &Kind<'_>| hot::time(*kind, threads, REQUESTS).as_secs_f64() * 1e9;
+    (0..rounds).map(|_| kinds.iter().map(time).collect()).collect()
 }
 
-pub fn threads(print: &mut dyn FnMut(Row)) {
-    for (headers, clones, target) in
-        [(0, false, 0.8), (8, false, 0.95), (0, true, 1.2), (8, true, 1.2)]
-    {
-        let kinds = ["srh", "never", "own"].map(|case| Kind { clones, ..Kind::new(case, headers) });
-        let times = turn_about(&kinds, 2, ROUNDS);
-        let how = if clones { "clone per request" } else { "long-lived clones" };
-        let name = format!("time on 2 threads, Never, {headers} headers, {how}");
-        let mut row = Row::new(name, times[1].1, " × SRH", AtMost(target));
-        // A clone per request would copy it each time.
-        row.floor = (!clones).then_some(times[2].1);
-        print(row);
+/// Least, middle, most.
+pub fn spread(values: impl Iterator<Item = f64>) -> [f64; 3] {
+    let mut values: Vec<_> = values.collect();
+    values.sort_unstable_by(f64::total_cmp);
+    [values[0], values[values.len() / 2], values[values.len() - 1]]
+}
+
+/// Rows of two threads: headers, whether the service is cloned for each request, and the target.
+const ON_TWO_THREADS: [(usize, bool, f64); 4] =
+    [(0, false, 0.8), (8, false, 0.95), (0, true, 1.2), (8, true, 1.2)];
+const BESIDE: [&str; 3] = ["srh", "never", "least"];
+
+/// The rounds of each row so far: what two threads share costs differently in one process and in
+/// another, and from one minute to the next, so they are taken in several, with pauses.
+#[derive(Default)]
+pub struct Threads([Vec<Vec<f64>>; ON_TWO_THREADS.len()]);
+
+/// The argument that makes this program measure one of these rows.
+pub const ROW: &str = "row";
+
+/// Prints three rounds of a row, a line each.
+pub fn run_row(args: &[String]) {
+    let row: usize = args[0].parse().unwrap();
+    let (headers, clones, _) = ON_TWO_THREADS[row];
+    let kinds = BESIDE.map(|case| Kind { clones, ..Kind::new(case, headers) });
+    for round in turn_about(&kinds, 2, 3) {
+        println!("{}", round.iter().map(f64::to_string).collect::<Vec<_>>().join(" "));
+    }
+}
+
+impl Threads {
+    /// Takes three more rounds of each row.
+    pub fn measure(&mut self) {
+        for (row, rounds) in self.0.iter_mut().enumerate() {
+            let output = Command::new(env::current_exe().unwrap())
+                .args([ROW, &row.to_string()])
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let round = |line: &str| line.split(' ').map(|time| time.parse().unwrap()).collect();
+            rounds.extend(String::from_utf8_lossy(&output.stdout).lines().map(round));
+        }
+    }
+
+    pub fn judge(self, print: &mut dyn FnMut(Row)) {
+        for ((headers, clones, target), rounds) in ON_TWO_THREADS.into_iter().zip(self.0) {
+            let ratio = |case: usize| spread(rounds.iter().map(|times| times[case] / times[0]));
+            let [low, middle, high] = ratio(1);
+            let [srh_low, _, srh_high] = spread(rounds.iter().map(|times| times[0]));
+            let how = if clones { "clone per request" } else { "long-lived clones" };
+            let name = format!("time on 2 threads, Never, {headers} headers, {how}");
+            let mut row = Row::new(name, middle, " × SRH", AtMost(target));
+            row.note = format!(" ({low:.2} to {high:.2}; SRH {srh_low:.0} to {srh_high:.0} ns");
+            if !clones {
+                // With a clone per request it would copy the value each time.
+                let [low, _, high] = ratio(2);
+                row.note += &format!("; the least layer {low:.2} to {high:.2}");
+            }
+            row.note += ")";
+            print(row);
+        }
     }
 }
 
@@ -55,10 +92,15 @@ pub fn best_herd(callers: usize, workers: usize, through: Through) -> Herd {
     let best = herds.reduce(|best, herd| Herd {
         time: best.time.min(herd.time),
         cpu: best.cpu.min(herd.cpu),
-        stall: best.stall.min(herd.stall),
         ..best
     });
     best.expect("there is more than one")
+}
+
+/// The longest of as many; with one thread at most.
+pub fn longest_stall(callers: usize, workers: usize, through: Through) -> Duration {
+    let stalls = (0..5).map(|_| herd::run(callers, workers, through, Look::Stall).stall);
+    stalls.max().unwrap_or_default()
 }
 
 pub fn herds(print: &mut dyn FnMut(Row)) {
@@ -68,11 +110,10 @@ pub fn herds(print: &mut dyn FnMut(Row)) {
         let micros = herd.time.as_secs_f64() * 1e6 / CALLERS as f64;
         let name = format!("herd of {CALLERS}, {runtime}, TokenCache: time per waiter");
         print(Row::new(name, micros, " µs", AtMost(1.0)));
-        for (through, herd) in [
-            (Through::Cache, herd),
-            (Through::Service, best_herd(CALLERS, workers, Through::Service)),
-        ] {
-            let stall = herd.stall.as_secs_f64() * 1e3;
+    }
+    for (workers, runtime) in [(0, "current thread"), (1, "1 worker")] {
+        for through in [Through::Cache, Through::Service] {
+            let stall = longest_stall(CALLERS, workers, through).as_secs_f64() * 1e3;
             let name = format!("herd of {CALLERS}, {runtime}, {through}: longest stall");
             print(Row::new(name, stall, " ms", AtMost(5.0)));
         }
@@ -129,14 +170,10 @@ impl Peers {
     pub fn judge(&self, print: &mut dyn FnMut(Row)) {
         for headers in [0, 8] {
             for peer in PEERS {
-                let (Some(ours), Some(theirs)) =
-                    (self.net("ours", headers), self.net(peer, headers))
-                else {
-                    println!("# {peer} does not survive valgrind");
-                    continue;
-                };
+                // What could not be measured is no number, and misses.
+                let net = |case| self.net(case, headers).unwrap_or(f64::NAN);
                 let name = format!("net instructions of {peer}, {headers} headers");
-                print(Row::new(name, theirs / ours, " × ours", AtLeast(3.5)));
+                print(Row::new(name, net(peer) / net("ours"), " × ours", AtLeast(3.5)));
             }
         }
     }

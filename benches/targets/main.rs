@@ -14,7 +14,7 @@ mod row;
 
 use std::{env, process::ExitCode};
 
-use full::Peers;
+use full::{Peers, Threads};
 use instructions::Instructions;
 use row::Row;
 
@@ -22,7 +22,7 @@ const USAGE: &str = "\
 usage: cargo bench --bench targets -- [--quick] [--without-valgrind]
   --quick             only what is the same in every run: instructions, allocations, numbers of
                       fetches; no peer is built
-  --without-valgrind  judge without the rows that need it";
+  --without-valgrind  judge without the rows that need it, and write nothing";
 
 /// Another compiler may move a count of instructions by so many, one way or the other.
 const SLACK: f64 = 30.0;
@@ -36,11 +36,16 @@ fn not_more_than_recorded(name: &str, target: f64) -> f64 {
 fn main() -> ExitCode {
     // cargo says `--bench`, which means nothing here.
     let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    if let Some((instructions::LOOP, rest)) =
-        args.split_first().map(|(first, rest)| (first.as_str(), rest))
-    {
-        instructions::run_loop(rest);
-        return ExitCode::SUCCESS;
+    match args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        Some((instructions::LOOP, rest)) => {
+            instructions::run_loop(rest);
+            return ExitCode::SUCCESS;
+        }
+        Some((full::ROW, rest)) => {
+            full::run_row(rest);
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
     }
     if let Some(unknown) =
         args.iter().find(|arg| !matches!(arg.as_str(), "--quick" | "--without-valgrind"))
@@ -69,15 +74,19 @@ fn main() -> ExitCode {
     exact::memory(&mut print);
     exact::fetches(&mut print);
     if !quick {
-        full::threads(&mut print);
+        let mut threads = Threads::default();
+        threads.measure();
         full::herds(&mut print);
+        threads.measure();
         let peers = valgrind.then(Peers::measure);
-        if let Some(peers) = &peers {
+        threads.measure();
+        threads.judge(&mut print);
+        if let (Some(counts), Some(peers)) = (&mut counts, &peers) {
             peers.judge(&mut print);
-        }
-        if let Err(error) = report::write(&rows, &mut counts, peers.as_ref()) {
-            eprintln!("RESULTS.md: {error}");
-            return ExitCode::FAILURE;
+            if let Err(error) = report::write(&rows, counts, peers) {
+                eprintln!("RESULTS.md: {error}");
+                return ExitCode::FAILURE;
+            }
         }
     }
 

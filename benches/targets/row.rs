@@ -7,8 +7,8 @@ pub struct Row {
     pub measured: f64,
     pub unit: &'static str,
     pub target: Target,
-    /// What nothing could be better than in this run, where it was measured.
-    pub floor: Option<f64>,
+    /// What else there is to say, or nothing.
+    pub note: String,
 }
 
 /// All of them are met by what is equal.
@@ -21,7 +21,7 @@ pub enum Target {
 
 impl Row {
     pub fn new(name: impl Into<String>, measured: f64, unit: &'static str, target: Target) -> Self {
-        Self { name: name.into(), measured, unit, target, floor: None }
+        Self { name: name.into(), measured, unit, target, note: String::new() }
     }
 
     pub fn is_met(&self) -> bool {
@@ -34,8 +34,7 @@ impl Row {
 
     pub fn verdict(&self) -> String {
         let verdict = if self.is_met() { "ok" } else { "MISS" };
-        let floor = self.floor.map(|floor| format!(" (floor {}{})", number(floor), self.unit));
-        format!("{verdict}{}", floor.unwrap_or_default())
+        format!("{verdict}{}", self.note)
     }
 
     pub fn measured(&self) -> String {

@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     fetch::FetchToken,
     replay::EmptyBody,
-    service::{OAuthService, Rules},
+    service::{OAuthService, Shared},
 };
 
 /// Wraps a service so that each of its requests is sent with a valid access token.
@@ -42,9 +42,8 @@ use crate::{
 #[derive(Clone)]
 #[must_use]
 pub struct OAuthLayer<T = TokenCache, R = EmptyBody> {
-    source: T,
     replay: R,
-    rules: Arc<Rules>,
+    shared: Arc<Shared<T>>,
 }
 
 impl OAuthLayer {
@@ -57,11 +56,11 @@ impl OAuthLayer {
 impl<T> OAuthLayer<T> {
     /// Tokens come from this source, for example a [`TokenCache`] that others use too.
     pub fn with_source(source: T) -> Self {
-        Self { source, replay: EmptyBody, rules: Arc::default() }
+        Self { replay: EmptyBody, shared: Arc::new(Shared::new(source)) }
     }
 }
 
-impl<T, R> OAuthLayer<T, R> {
+impl<T: Clone, R> OAuthLayer<T, R> {
     /// The token is for this origin, for example `https://api.example.com`. May be called more than
     /// once.
     ///
@@ -79,13 +78,13 @@ impl<T, R> OAuthLayer<T, R> {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is no origin: it has a path, a query,
     /// a user name, another scheme, or no host.
     pub fn origin(mut self, origin: impl AsRef<str>) -> Result<Self, Error> {
-        Arc::make_mut(&mut self.rules).origins.allow(origin.as_ref())?;
+        Arc::make_mut(&mut self.shared).origins.allow(origin.as_ref())?;
         Ok(self)
     }
 
     /// How a request is sent again when its token was rejected. Default: [`EmptyBody`].
     pub fn replay<R2>(self, replay: R2) -> OAuthLayer<T, R2> {
-        OAuthLayer { source: self.source, replay, rules: self.rules }
+        OAuthLayer { replay, shared: self.shared }
     }
 
     /// What counts as the rejection of a token, in place of the default: a 401, unless a Bearer
@@ -100,24 +99,23 @@ impl<T, R> OAuthLayer<T, R> {
         mut self,
         rejected: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Arc::make_mut(&mut self.rules).rejected_when = Some(Arc::new(rejected));
+        Arc::make_mut(&mut self.shared).rejected_when = Some(Arc::new(rejected));
         self
     }
 }
 
-impl<S, T: Clone, R: Clone> Layer<S> for OAuthLayer<T, R> {
+impl<S, T, R: Clone> Layer<S> for OAuthLayer<T, R> {
     type Service = OAuthService<S, T, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let rules = Arc::clone(&self.rules);
-        OAuthService::new(inner, self.source.clone(), self.replay.clone(), rules)
+        OAuthService::new(inner, self.replay.clone(), Arc::clone(&self.shared))
     }
 }
 
 impl<T: fmt::Debug, R: fmt::Debug> fmt::Debug for OAuthLayer<T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OAuthLayer")
-            .field("source", &self.source)
+            .field("source", &self.shared.source)
             .field("replay", &self.replay)
             .finish_non_exhaustive()
     }

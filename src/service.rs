@@ -35,26 +35,34 @@ use crate::{
 ///
 /// The inner service's own error, or an [`Error`], which [`Error::find`] gets out of the
 /// [`BoxError`].
-#[derive(Clone)]
 pub struct OAuthService<S, T, R = EmptyBody> {
     inner: S,
-    source: T,
     replay: R,
-    rules: Arc<Rules>,
+    shared: Arc<Shared<T>>,
+    /// The source of this clone, from its second request on.
+    own: Option<T>,
+    sent: bool,
 }
 
-/// What is set once for all requests. It is padded: the count in front of it changes with every
-/// clone of a service, and must not take what all of them read out of a processor's cache.
-#[derive(Clone, Default)]
+/// What all services of a layer and their clones share. It is padded: the count in front of it
+/// changes with every clone, and must not take what all of them read out of a processor's cache.
+#[derive(Clone)]
 #[repr(align(128))]
-pub(crate) struct Rules {
+pub(crate) struct Shared<T> {
+    pub(crate) source: T,
     pub(crate) origins: Origins,
     pub(crate) rejected_when: Option<Arc<RejectedWhen>>,
 }
 
+impl<T> Shared<T> {
+    pub(crate) fn new(source: T) -> Self {
+        Self { source, origins: Origins::default(), rejected_when: None }
+    }
+}
+
 impl<S, T, R> OAuthService<S, T, R> {
-    pub(crate) fn new(inner: S, source: T, replay: R, rules: Arc<Rules>) -> Self {
-        Self { inner, source, replay, rules }
+    pub(crate) fn new(inner: S, replay: R, shared: Arc<Shared<T>>) -> Self {
+        Self { inner, replay, shared, own: None, sent: false }
     }
 
     /// The inner service.
@@ -80,7 +88,7 @@ where
         + Send
         + 'static,
     S::Future: Send,
-    T: TokenSource + Clone + Send + 'static,
+    T: TokenSource + Clone + Send + Sync + 'static,
     R: Replay<B> + Clone + Send + 'static,
     R::Body: Send,
     B: Send + 'static,
@@ -97,8 +105,8 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.rules.origins.admit(&request) {
-            Admission::Serve => match self.source.peek(&RequestHead::from(&request)) {
+        match self.shared.origins.admit(&request) {
+            Admission::Serve => match self.peek(&RequestHead::from(&request)) {
                 Some(lease) => self.send(request, lease),
                 None => self.send_later(request),
             },
@@ -109,6 +117,29 @@ where
 }
 
 impl<S, T, R> OAuthService<S, T, R> {
+    #[inline(always)]
+    fn peek(&mut self, request: &RequestHead<'_>) -> Option<T::Lease>
+    where
+        T: TokenSource + Clone,
+    {
+        if let Some(source) = &mut self.own {
+            return source.peek(request);
+        }
+        if self.sent {
+            return self.own_source().peek(request);
+        }
+        self.sent = true;
+        self.shared.source.peek_shared(request)
+    }
+
+    #[inline(never)]
+    fn own_source(&mut self) -> &mut T
+    where
+        T: Clone,
+    {
+        self.own.get_or_insert_with(|| self.shared.source.clone())
+    }
+
     /// The hot path: there is a token, and the inner service is ready.
     #[inline(always)] // or the request is copied once more
     fn send<B, A>(
@@ -141,12 +172,12 @@ impl<S, T, R> OAuthService<S, T, R> {
     where
         S: Clone,
     {
-        if kept.is_none() && self.rules.rejected_when.is_none() {
+        if kept.is_none() && self.shared.rejected_when.is_none() {
             return None;
         }
         Some(Box::new(Extra {
             kept: kept.map(|kept| (kept, self.inner.clone())),
-            rejected_when: self.rules.rejected_when.clone(),
+            rejected_when: self.shared.rejected_when.clone(),
         }))
     }
 
@@ -159,7 +190,7 @@ impl<S, T, R> OAuthService<S, T, R> {
             + Send
             + 'static,
         S::Future: Send,
-        T: TokenSource + Clone + Send + 'static,
+        T: TokenSource + Clone + Send + Sync + 'static,
         R: Replay<B> + Clone + Send + 'static,
         R::Body: Send,
         B: Send + 'static,
@@ -174,13 +205,13 @@ impl<S, T, R> OAuthService<S, T, R> {
         let mut this = self.clone();
         ResponseFuture::slow(async move {
             for _ in 0..ACQUIRE_AT_MOST {
-                let acquire = this.source.acquire(&RequestHead::from(&request));
+                let acquire = this.own_source().acquire(&RequestHead::from(&request));
                 let lease = acquire.await?;
                 poll_fn(|cx| this.inner.poll_ready(cx)).await.map_err(Into::into)?;
                 // Getting ready took its time: there may be another token by now.
                 let lease = Some(lease)
                     .filter(Lease::is_usable)
-                    .or_else(|| this.source.peek(&RequestHead::from(&request)));
+                    .or_else(|| this.own_source().peek(&RequestHead::from(&request)));
                 if let Some(lease) = lease {
                     return this.send(request, lease).await;
                 }
@@ -250,11 +281,17 @@ fn remove_last(headers: &mut HeaderMap) {
     }
 }
 
+impl<S: Clone, T, R: Clone> Clone for OAuthService<S, T, R> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), self.replay.clone(), Arc::clone(&self.shared))
+    }
+}
+
 impl<S: fmt::Debug, T: fmt::Debug, R: fmt::Debug> fmt::Debug for OAuthService<S, T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OAuthService")
             .field("inner", &self.inner)
-            .field("source", &self.source)
+            .field("source", &self.shared.source)
             .field("replay", &self.replay)
             .finish_non_exhaustive()
     }

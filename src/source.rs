@@ -61,6 +61,17 @@ pub trait TokenSource {
     /// A token that can be used right now. Never waits, and needs no runtime.
     fn peek(&mut self, request: &RequestHead<'_>) -> Option<Self::Lease>;
 
+    /// The same, of a source that others share: what the first request through a clone of a service
+    /// asks, so that a service which is cloned for each request need not clone its source as well.
+    ///
+    /// Default: a clone is asked.
+    fn peek_shared(&self, request: &RequestHead<'_>) -> Option<Self::Lease>
+    where
+        Self: Clone,
+    {
+        self.clone().peek(request)
+    }
+
     /// A token, as soon as there is one. Needs no runtime until what it returns is polled, and
     /// fails with why there is none.
     fn acquire(&mut self, request: &RequestHead<'_>) -> Self::Acquire;

@@ -159,6 +159,11 @@ impl TokenSource for TokenCache {
         self.memo.lease().or_else(|| self.memo.renew(&self.handle.core))
     }
 
+    #[inline(always)]
+    fn peek_shared(&self, _request: &RequestHead<'_>) -> Option<TokenLease> {
+        self.handle.core.peek()
+    }
+
     fn acquire(&mut self, _request: &RequestHead<'_>) -> Acquire {
         Acquire::new(Arc::clone(&self.handle.core))
     }

@@ -41,6 +41,7 @@ pub struct OAuthService<S, T, R = EmptyBody> {
     shared: Arc<Shared<T>>,
     /// The source of this clone, from its second request on.
     own: Option<T>,
+    /// Whether there was a first.
     sent: bool,
 }
 
@@ -117,6 +118,8 @@ where
 }
 
 impl<S, T, R> OAuthService<S, T, R> {
+    /// Most clones send one request: they ask the source that all share, and only the others get a
+    /// source of their own.
     #[inline(always)]
     fn peek(&mut self, request: &RequestHead<'_>) -> Option<T::Lease>
     where

@@ -71,7 +71,7 @@ fn head(text: &mut String) -> Result<(), Box<dyn Error>> {
          bytes and numbers of fetches are the same in every run of one build, to two instructions; times \
          depend on the machine and what else it does. Instructions are callgrind's: it does not \
          count what a clock read does in the kernel's page, about 8 ns for the tick that each \
-         request of this crate reads, and the cost of atomic counts. SRH is tower-http's `SetRequestHeader` with a constant \
+         request of this crate reads, and an atomic operation counts as one like any other. SRH is tower-http's `SetRequestHeader` with a constant \
          value, which this crate is measured against. One request: build it, ready, call, await, \
          drop; a token of 1 KiB; one origin is set; the innermost service answers at once.\n\n\
          {}, {rustc}, {}, {processor}, {count} processors\n",

@@ -39,9 +39,8 @@ pub struct OAuthService<S, T, R = EmptyBody> {
     inner: S,
     replay: R,
     shared: Arc<Shared<T>>,
-    /// The source of this clone, from its second request on.
+    /// The source of this clone, from its second request on; and whether there was a first.
     own: Option<T>,
-    /// Whether there was a first.
     sent: bool,
 }
 
@@ -118,21 +117,20 @@ where
 }
 
 impl<S, T, R> OAuthService<S, T, R> {
-    /// Most clones send one request: they ask the source that all share, and only the others get a
-    /// source of their own.
+    /// Most clones send one request, and need no source of their own.
     #[inline(always)]
     fn peek(&mut self, request: &RequestHead<'_>) -> Option<T::Lease>
     where
         T: TokenSource + Clone,
     {
-        if let Some(source) = &mut self.own {
-            return source.peek(request);
+        match &mut self.own {
+            Some(source) => source.peek(request),
+            None if self.sent => self.own_source().peek(request),
+            None => {
+                self.sent = true;
+                self.shared.source.peek_shared(request)
+            }
         }
-        if self.sent {
-            return self.own_source().peek(request);
-        }
-        self.sent = true;
-        self.shared.source.peek_shared(request)
     }
 
     #[inline(never)]

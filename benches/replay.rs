@@ -15,7 +15,10 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty};
 use tokio::runtime::Builder;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
-use tower_oauth::{BufferBody, Never, OAuthLayer, Replay, Token};
+use tower_oauth::{
+    OAuthLayer, Token,
+    replay::{Buffered, Never, Replay},
+};
 
 const FRAME: usize = 16 * 1024;
 const FRAMES: usize = 64;
@@ -84,8 +87,8 @@ where
 
 fn replay(criterion: &mut Criterion) {
     bench(criterion, "plain", Never);
-    bench(criterion, "buffered", BufferBody::new(2 * FRAME * FRAMES));
-    bench(criterion, "over the limit", BufferBody::new(64 * 1024));
+    bench(criterion, "buffered", Buffered::new(2 * FRAME * FRAMES));
+    bench(criterion, "over the limit", Buffered::new(64 * 1024));
 }
 
 criterion_group! {

@@ -32,7 +32,9 @@ use std::{
 use clap::Parser;
 use serde::Deserialize;
 use tower::ServiceExt;
-use tower_oauth::{ClientCredentialsBuilder, Error, ErrorKind, RefreshPolicy, Token, TokenCache};
+use tower_oauth::{
+    Error, ErrorKind, Token, TokenCache, cache::RefreshPolicy, token_endpoint::TokenEndpointBuilder,
+};
 
 use http_client::{Recorder, Trust};
 use mask::Mask;
@@ -61,7 +63,7 @@ struct Arguments {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Endpoint {
-    fetcher: ClientCredentialsBuilder,
+    fetcher: TokenEndpointBuilder,
     #[serde(default)]
     refresh: RefreshPolicy,
 }
@@ -104,7 +106,7 @@ async fn run(arguments: &Arguments, out: Arc<Mutex<dyn Write + Send>>) -> Result
     let recorder = Recorder::new(&trust, arguments.dry_run, before)?;
 
     let mut result = fetch(&endpoint, &recorder, &file.to_string()).await?;
-    let secret_is_missing = |error: &&Error| error.kind() == ErrorKind::Fetch;
+    let secret_is_missing = |error: &&Error| error.kind() == ErrorKind::Fetcher;
     let missing = result.as_ref().err().filter(|_| arguments.dry_run).filter(secret_is_missing);
     if let Some(error) = missing {
         screen.say(&format!("{error}.\nThe request is shown with a stand-in for the secret.\n\n"));
@@ -167,7 +169,7 @@ async fn fetch(endpoint: &Endpoint, recorder: &Recorder, file: &str) -> Result<F
         });
     let tokens = TokenCache::builder(fetcher)
         .refresh(endpoint.refresh.clone())
-        // The latest time that there is for the renewal, which is told.
+        // The latest time that there is for the refresh, which is told.
         .random(|| 0.0)
         .build();
     Ok(match tokens.token().await {

@@ -23,10 +23,10 @@ use hyper::body::Incoming;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{client::legacy, rt::TokioExecutor};
 use tokio::{task::JoinSet, time::sleep};
+use tower::BoxError;
 use tower::{ServiceBuilder, ServiceExt, limit::ConcurrencyLimit, util::BoxCloneService};
 use tower_oauth::{
-    BoxError, ClientCredentials, Error, FetchToken, OAuthLayer, OAuthService, TokenCache,
-    TokenRequest,
+    Error, FetchToken, OAuthLayer, OAuthService, TokenCache, TokenEndpoint, TokenRequest,
     testing::{Answer, AuthorizationServer},
 };
 
@@ -67,7 +67,7 @@ async fn with_embedded_server() -> Result<Tally, BoxError> {
     let listening = server.delay(DELAY).listen().await?;
     println!("A resource, and an authorization server for it: {}", listening.uri("/"));
     let uri: Uri = listening.uri("/hello").parse()?;
-    let fetcher = ClientCredentials::builder(listening.uri("/token"))
+    let fetcher = TokenEndpoint::builder(listening.uri("/token"))
         .client_id("client")
         .client_secret("secret")
         .build()?;
@@ -78,7 +78,7 @@ async fn with_embedded_server() -> Result<Tally, BoxError> {
 
     // From here on tokens live so short that they are worth watching.
     server.lifetime(Duration::from_secs(4));
-    renewals(&mut tally, &server, &Api::new(fetcher.clone(), &uri)?).await;
+    refreshes(&mut tally, &server, &Api::new(fetcher.clone(), &uri)?).await;
     outage(&mut tally, &server, &Api::new(fetcher, &uri)?).await?;
 
     let rejected = server.rejected_requests();
@@ -105,8 +105,8 @@ async fn cold_start(tally: &mut Tally, api: &Api) {
     tally.must_succeed(herd);
 }
 
-/// Part 2: a token is renewed while it can still be used, so that nobody waits for the next one.
-async fn renewals(tally: &mut Tally, server: &AuthorizationServer, api: &Api) {
+/// Part 2: a token is refreshed while it can still be used, so that nobody waits for the next one.
+async fn refreshes(tally: &mut Tally, server: &AuthorizationServer, api: &Api) {
     println!("\n2. Tokens that live 4 s, and requests for 8 s.");
     tally.must_succeed(api.at_once(1).await); // waits for the first token
     let (start, before) = (Instant::now(), server.token_requests());
@@ -116,9 +116,9 @@ async fn renewals(tally: &mut Tally, server: &AuthorizationServer, api: &Api) {
         sleep(Duration::from_millis(10)).await;
     }
     println!("   {all}.");
-    let renewals = server.token_requests() - before;
+    let refreshes = server.token_requests() - before;
     let who = if all.slowest < DELAY { "nobody" } else { "somebody" };
-    println!("   Token requests: {renewals}, of {DELAY:?} each; {who} waited for one.");
+    println!("   Token requests: {refreshes}, of {DELAY:?} each; {who} waited for one.");
     tally.must_succeed(all);
 }
 
@@ -169,7 +169,7 @@ async fn outage(tally: &mut Tally, server: &AuthorizationServer, api: &Api) -> R
 /// Part 1 with an authorization server of your own.
 async fn with_real_server(token_url: String) -> Result<Tally, BoxError> {
     let variable = |name: &str| env::var(name).map_err(|error| format!("{name}: {error}"));
-    let mut fetcher = ClientCredentials::builder(token_url)
+    let mut fetcher = TokenEndpoint::builder(token_url)
         .client_id(variable("CLIENT_ID")?)
         .client_secret(variable("CLIENT_SECRET")?);
     if let Ok(scope) = env::var("SCOPE") {

@@ -25,9 +25,10 @@ use tonic::{
     transport::{Channel, Server, server::TcpIncoming},
 };
 use tonic_prost::ProstCodec;
+use tower::BoxError;
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneService};
 use tower_oauth::{
-    BoxError, BufferBody, ErrorKind, OAuthLayer, TokenCache, TokenRequest, grpc_status,
+    ErrorKind, OAuthLayer, TokenCache, TokenRequest, grpc_status, replay::Buffered,
     testing::AuthorizationServer,
 };
 
@@ -55,7 +56,7 @@ async fn main() -> Result<(), BoxError> {
     let channel = Channel::from_shared(origin.clone())?.connect_lazy();
     let layer = OAuthLayer::with_source(tokens)
         .origin(&origin)?
-        .replay(BufferBody::new(64 * 1024).into_body(Body::new));
+        .replay(Buffered::new(64 * 1024).into_body(Body::new));
     let channel: BoxChannel = ServiceBuilder::new()
         .map_err(Status::from_error)
         .map_result(grpc_status)
@@ -72,7 +73,7 @@ async fn main() -> Result<(), BoxError> {
 
     println!("A call for which there is no token, as the authorization server refuses:");
     let refuses = service_fn(|_: TokenRequest| async {
-        Err::<tower_oauth::Token, _>(tower_oauth::Error::new(ErrorKind::Refused))
+        Err::<tower_oauth::Token, _>(tower_oauth::Error::new(ErrorKind::Denied))
     });
     let channel: BoxChannel = ServiceBuilder::new()
         .map_err(Status::from_error)

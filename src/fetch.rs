@@ -22,7 +22,7 @@ use crate::{
 #[non_exhaustive]
 pub struct TokenRequest {
     /// Why a token is needed.
-    pub reason: Reason,
+    pub reason: RefreshReason,
     /// The token that is to be replaced. A store may answer with any token but this one.
     pub previous: Option<Token>,
     /// For the layers between the cache and the fetcher.
@@ -32,7 +32,7 @@ pub struct TokenRequest {
 /// Why a token is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum RefreshReason {
     /// There was none.
     Cold,
     /// There was one, and it can no longer be used.
@@ -45,7 +45,7 @@ pub enum Reason {
 
 impl TokenRequest {
     /// A request without a token to be replaced, as a test of a fetcher needs it.
-    pub fn new(reason: Reason) -> Self {
+    pub fn new(reason: RefreshReason) -> Self {
         Self { reason, previous: None, extensions: Extensions::new() }
     }
 }
@@ -111,12 +111,13 @@ where
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_oauth::{BoxError, OAuthLayer, Token, fetch_fn};
+/// use tower::BoxError;
+/// use tower_oauth::{OAuthLayer, Token, fetch_fn};
 ///
 /// # fn main() -> Result<(), tower_oauth::Error> {
 /// let fetcher = fetch_fn(|_request| async {
 ///     // Ask a metadata server, read a file, call another crate ...
-///     Ok::<_, BoxError>(Token::bearer("secret").lifetime(Duration::from_secs(600)))
+///     Ok::<_, BoxError>(Token::bearer("secret").with_lifetime(Duration::from_secs(600)))
 /// });
 /// let layer = OAuthLayer::new(fetcher).origin("https://api.example.com")?;
 /// # let _: OAuthLayer = layer;

@@ -30,7 +30,7 @@ pub(crate) type RejectedWhen = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + S
 /// than the token lives.
 pub(crate) const ACQUIRE_AT_MOST: usize = 3;
 
-/// How much of a discarded answer is read, and for how long after the renewal, so that its HTTP/1.1
+/// How much of a discarded answer is read, and for how long after the refresh, so that its HTTP/1.1
 /// connection can be used again. Beyond that a new connection is cheaper.
 const DRAIN_BYTES: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_millis(100);
@@ -143,7 +143,7 @@ fn is_rejected<A: Body, K, S>(response: &Response<A>, extra: &Option<Box<Extra<K
     }
 }
 
-/// Has the token renewed, and the request sent again if it was kept.
+/// Has the token refreshed, and the request sent again if it was kept.
 #[cold]
 #[inline(never)]
 fn answer_rejection<S, L, R, B, A>(
@@ -167,13 +167,13 @@ where
 {
     // Not our request, not our answer.
     let Some(lease) = lease else { return Poll::Ready(Ok(response)) };
-    let renew = lease.reject();
+    let reject = lease.reject();
     let Some((kept, inner)) = extra.and_then(|extra| extra.kept) else {
-        // Polled once, the renewal goes on by itself, for the next request.
-        let _ = pin!(renew).poll(cx);
+        // Polled once, the refresh goes on by itself, for the next request.
+        let _ = pin!(reject).poll(cx);
         return Poll::Ready(Ok(response));
     };
-    let future = Box::pin(send_again::<S, L, R, B, A>(response, renew, kept, inner));
+    let future = Box::pin(send_again::<S, L, R, B, A>(response, reject, kept, inner));
     // First the first attempt goes, and with it the place that it has in a limit.
     state.set(State::Slow { future });
     match state.project() {
@@ -185,7 +185,7 @@ where
 /// The answer to a second attempt, or if there can be none, the first answer as it came.
 async fn send_again<S, L, R, B, A>(
     response: Response<A>,
-    renew: L::Renew,
+    reject: L::Reject,
     kept: R::Kept,
     mut inner: S,
 ) -> Result<Response<A>, BoxError>
@@ -195,15 +195,15 @@ where
     R: Replay<B>,
     A: Body,
 {
-    let Ok(Some(mut lease)) = renew.await else { return Ok(response) };
+    let Ok(Some(mut lease)) = reject.await else { return Ok(response) };
     let Some(mut request) = R::again(kept) else { return Ok(response) };
-    // Not while the renewal runs: until there is another token, the answer may be the caller's.
+    // Not while the refresh runs: until there is another token, the answer may be the caller's.
     drain(response.into_body()).await;
     for _ in 0..ACQUIRE_AT_MOST {
         poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
         if lease.is_usable() {
-            let inserted = request.headers_mut().try_insert(AUTHORIZATION, lease.authorization());
-            inserted.map_err(|_| Error::new(ErrorKind::Request))?;
+            let inserted = request.headers_mut().try_insert(AUTHORIZATION, lease.header_value());
+            inserted.map_err(|_| Error::new(ErrorKind::TooManyHeaders))?;
             return inner.call(request).await.map_err(Into::into);
         }
         // Getting ready took its time, and this token has been replaced or has run out. As before,

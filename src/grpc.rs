@@ -26,7 +26,7 @@ const UNAUTHENTICATED: u16 = 16;
 /// | what happened | status |
 /// |---|---|
 /// | [transient](Error::is_transient): the same call may succeed later | 14 UNAVAILABLE |
-/// | the authorization server [refused](ErrorKind::Refused), or the token would have gone over plain HTTP ([`InsecureOrigin`](ErrorKind::InsecureOrigin)) | 16 UNAUTHENTICATED |
+/// | the authorization server [refused](ErrorKind::Denied), or the token would have gone over plain HTTP ([`InsecureOrigin`](ErrorKind::InsecureOrigin)) | 16 UNAUTHENTICATED |
 /// | this program is wrong: the other kinds | 13 INTERNAL |
 ///
 /// The answer is trailers-only, and its message is the error's own, which holds no secret. Any
@@ -35,7 +35,8 @@ const UNAUTHENTICATED: u16 = 16;
 /// ```
 /// use tonic::{body::Body, transport::Channel};
 /// use tower::ServiceBuilder;
-/// use tower_oauth::{BoxError, BufferBody, OAuthLayer, Token, fetch_fn, grpc_status};
+/// use tower::BoxError;
+/// use tower_oauth::{OAuthLayer, Token, fetch_fn, grpc_status, replay::Buffered};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), BoxError> {
@@ -43,7 +44,7 @@ const UNAUTHENTICATED: u16 = 16;
 /// # let channel = Channel::from_static("https://api.example.com").connect_lazy();
 /// let layer = OAuthLayer::new(fetcher)
 ///     .origin("https://api.example.com")?
-///     .replay(BufferBody::new(64 * 1024).into_body(Body::new));
+///     .replay(Buffered::new(64 * 1024).into_body(Body::new));
 /// let channel = ServiceBuilder::new().map_result(grpc_status).layer(layer).service(channel);
 /// let mut client = tonic::client::Grpc::new(channel);
 /// client.ready().await?;
@@ -59,9 +60,9 @@ const UNAUTHENTICATED: u16 = 16;
 /// # What is sent again
 ///
 /// A server that rejects a token says UNAUTHENTICATED before anything else, and that is seen
-/// whatever the kind of the call: the token is renewed. Under [`BufferBody`](crate::BufferBody) the
+/// whatever the kind of the call: the token is refreshed. Under [`Buffered`](crate::replay::Buffered) the
 /// call is also sent again, a client's stream too, as long as what was sent of it is within the
-/// limit. The default, [`EmptyBody`](crate::EmptyBody), replays no gRPC call, since each of them
+/// limit. The default, [`IfEmpty`](crate::replay::IfEmpty), replays no gRPC call, since each of them
 /// has a body.
 ///
 /// Once a server has begun to answer, nothing can be done. A stream in both directions, or from the
@@ -92,7 +93,7 @@ fn code(error: &Error) -> u16 {
     match error.kind() {
         _ if error.is_transient() => UNAVAILABLE,
         // As gRPC itself says of credentials on a channel that is not secure.
-        ErrorKind::Refused | ErrorKind::InsecureOrigin => UNAUTHENTICATED,
+        ErrorKind::Denied | ErrorKind::InsecureOrigin => UNAUTHENTICATED,
         _ => INTERNAL,
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     cache::TokenCache,
     error::Error,
     fetch::FetchToken,
-    replay::EmptyBody,
+    replay::IfEmpty,
     service::{OAuthService, Shared},
 };
 
@@ -18,7 +18,8 @@ use crate::{
 /// All services that one layer makes, and their clones, share its token source.
 ///
 /// ```
-/// # use tower_oauth::{BoxError, Error, OAuthLayer, Token, fetch_fn};
+/// # use tower::BoxError;
+/// # use tower_oauth::{Error, OAuthLayer, Token, fetch_fn};
 /// # fn main() -> Result<(), Error> {
 /// # let fetcher = fetch_fn(|_| async { Ok::<_, BoxError>(Token::bearer("abc")) });
 /// let layer = OAuthLayer::new(fetcher).origin("https://api.example.com")?;
@@ -41,7 +42,7 @@ use crate::{
 /// above covers the wait for a token, one below does not.
 #[derive(Clone)]
 #[must_use]
-pub struct OAuthLayer<T = TokenCache, R = EmptyBody> {
+pub struct OAuthLayer<T = TokenCache, R = IfEmpty> {
     replay: R,
     shared: Arc<Shared<T>>,
 }
@@ -56,7 +57,7 @@ impl OAuthLayer {
 impl<T> OAuthLayer<T> {
     /// Tokens come from this source, for example a [`TokenCache`] that others use too.
     pub fn with_source(source: T) -> Self {
-        Self { replay: EmptyBody, shared: Arc::new(Shared::new(source)) }
+        Self { replay: IfEmpty, shared: Arc::new(Shared::new(source)) }
     }
 }
 
@@ -82,7 +83,7 @@ impl<T: Clone, R> OAuthLayer<T, R> {
         Ok(self)
     }
 
-    /// How a request is sent again when its token was rejected. Default: [`EmptyBody`].
+    /// How a request is sent again when its token was rejected. Default: [`IfEmpty`].
     pub fn replay<R2>(self, replay: R2) -> OAuthLayer<T, R2> {
         OAuthLayer { replay, shared: self.shared }
     }

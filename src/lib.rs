@@ -3,11 +3,12 @@
 //!
 //! [`OAuthLayer`] wraps any `Service<http::Request<B>>`: hyper-util's client, a `tower_http` stack, a
 //! `tonic` channel, `reqwest` by an adapter, a `service_fn` in a test. It gets tokens from a
-//! *fetcher*, which is itself a tower service, keeps one, renews it before it expires while nobody
+//! *fetcher*, which is itself a tower service, keeps one, refreshes it before it expires while nobody
 //! waits, and makes one token request out of however many callers need one.
 //!
 //! ```
-//! # use tower_oauth::{BoxError, Error, Token};
+//! # use tower::BoxError;
+//! # use tower_oauth::{Error, Token};
 //! use tower::ServiceBuilder;
 //! use tower_oauth::{OAuthLayer, fetch_fn};
 //!
@@ -15,7 +16,7 @@
 //! # let client = tower::service_fn(|_: http::Request<http_body_util::Empty<bytes::Bytes>>| async {
 //! #     Ok::<_, BoxError>(http::Response::new(String::new()))
 //! # });
-//! // Any `Service<TokenRequest, Response = Token>`; `ClientCredentials` is the ready-made one.
+//! // Any `Service<TokenRequest, Response = Token>`; `TokenEndpoint` is the ready-made one.
 //! let fetcher = fetch_fn(|_request| async { Ok::<_, BoxError>(Token::bearer("secret")) });
 //! let api = ServiceBuilder::new()
 //!     .layer(OAuthLayer::new(fetcher).origin("https://api.example.com")?)
@@ -30,20 +31,20 @@
 //! |---|---|---|
 //! | [`OAuthService`] | puts the token into each request | |
 //! | [`TokenSource`] | whom it asks: a [`TokenCache`], a [`Token`] that never changes | choose by the request, for example among tenants |
-//! | fetcher, [`FetchToken`] | how a token is got: [`ClientCredentials`](#features), [`fetch_fn`] | any grant, any store; tower's timeouts, retries and limits go on it |
-//! | [`vendor`](#features) | APIs that differ from the textbook, as ready-made settings of `ClientCredentials` | a configuration file, with the feature `config` |
+//! | fetcher, [`FetchToken`] | how a token is got: [`TokenEndpoint`](#features), [`fetch_fn`] | any grant, any store; tower's timeouts, retries and limits go on it |
+//! | [`vendor`](#features) | APIs that differ from the textbook, as ready-made settings of `TokenEndpoint` | a configuration file, with the feature `config` |
 //! | [`Replay`] | how a request whose token was rejected is sent again | other bodies |
-//! | [`RefreshPolicy`] | when a token is renewed, and until when it is used | |
+//! | [`RefreshPolicy`] | when a token is refreshed, and until when it is used | |
 //!
 //! # What happens to a request
 //!
 //! With a fresh token in the cache the header is put in and the inner service is called: no box, no
 //! task, no lock that is held across an await, no allocation but the header map's own. A token that
-//! is due for renewal is used too, and one request starts the renewal in the background. Only
+//! is due for refresh is used too, and one request starts the refresh in the background. Only
 //! without a usable token a request waits, and it gives the inner service's readiness back before it
 //! does.
 //!
-//! If the resource server rejects the token, it is renewed, once for all who were rejected, and the
+//! If the resource server rejects the token, it is refreshed, once for all who were rejected, and the
 //! request is sent again, once, if its body allows: by default only an empty one, see [`Replay`].
 //!
 //! [Every rule with its default and its reason](docs::rules) is a chapter of its own.
@@ -61,7 +62,7 @@
 //! # type Client = tower::util::BoxCloneService<
 //! #     http::Request<http_body_util::Full<bytes::Bytes>>,
 //! #     http::Response<http_body_util::Full<bytes::Bytes>>,
-//! #     tower_oauth::BoxError,
+//! #     tower::BoxError,
 //! # >;
 //!
 //! #[derive(Clone)]
@@ -85,7 +86,8 @@
 //! use http::{Request, Response};
 //! use http_body_util::Full;
 //! use tower::{Layer, Service, ServiceExt, util::BoxCloneService};
-//! use tower_oauth::{BoxError, Error, OAuthLayer, TokenCache};
+//! use tower::BoxError;
+//! use tower_oauth::{Error, OAuthLayer, TokenCache};
 //!
 //! pub struct Api {
 //!     http: BoxCloneService<Request<Full<Bytes>>, Response<Full<Bytes>>, BoxError>,
@@ -119,7 +121,7 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `client-credentials` | yes | `ClientCredentials`, the HTTP fetcher, over any HTTP service, and `vendor` |
+//! | `token-endpoint` | yes | `TokenEndpoint`, the HTTP fetcher, over any HTTP service, and `vendor` |
 //! | `client` | no | a ready-made HTTP client for it: hyper-util and rustls with the platform's roots |
 //! | `config` | no | the fetcher and its policy from a configuration file, by serde |
 //! | `testing` | no | `testing::AuthorizationServer`, to test against |
@@ -135,49 +137,37 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod cache;
-#[cfg(feature = "client-credentials")]
-mod client_credentials;
+pub mod cache;
 pub mod docs;
 mod error;
 mod fetch;
-mod future;
+pub mod future;
 mod grpc;
 mod layer;
 mod origin;
 mod rejection;
-mod replay;
+pub mod replay;
 mod runtime;
 mod service;
-mod source;
+pub mod source;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 mod token;
-#[cfg(feature = "client-credentials")]
+#[cfg(feature = "token-endpoint")]
+pub mod token_endpoint;
+#[cfg(feature = "token-endpoint")]
 pub mod vendor;
 
-pub use cache::{
-    Acquire, CacheStatus, Clock, Phase, RefreshPolicy, Renew, SystemClock, TokenCache,
-    TokenCacheBuilder, TokenLease,
-};
-#[cfg(feature = "client-credentials")]
-pub use client_credentials::{
-    AnswerFormat, ClientAuth, ClientCredentials, ClientCredentialsBuilder, ClientSecret, Exchange,
-    LifetimeUnit, Member, Parameter, Params, Placement, Wire,
-};
-pub use error::{BoxError, Error, ErrorKind};
-pub use fetch::{FetchFn, FetchToken, Reason, TokenRequest, fetch_fn};
-pub use future::ResponseFuture;
+pub use cache::TokenCache;
+pub use error::{Error, ErrorKind};
+pub use fetch::{FetchFn, FetchToken, RefreshReason, TokenRequest, fetch_fn};
 pub use grpc::grpc_status;
 pub use layer::OAuthLayer;
-pub use replay::{
-    AsIs, BufferBody, BufferedBody, CloneBody, EmptyBody, IntoBody, KeptBody, Never, Replay,
-    WrapBody,
-};
 pub use service::OAuthService;
-pub use source::{Lease, RequestHead, StaticLease, TokenSource};
 pub use token::Token;
+#[cfg(feature = "token-endpoint")]
+pub use token_endpoint::TokenEndpoint;
 
 /// The examples of the README compile.
 #[cfg(all(doctest, feature = "client"))]

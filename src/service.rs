@@ -18,7 +18,7 @@ use crate::{
     error::{BoxError, Error, ErrorKind},
     future::{ACQUIRE_AT_MOST, Extra, RejectedWhen, ResponseFuture},
     origin::{Admission, Origins, insecure},
-    replay::{EmptyBody, Replay},
+    replay::{IfEmpty, Replay},
     source::{Lease, RequestHead, TokenSource},
 };
 
@@ -35,13 +35,10 @@ use crate::{
 ///
 /// The inner service's own error, or an [`Error`], which [`Error::find`] gets out of the
 /// [`BoxError`].
-pub struct OAuthService<S, T, R = EmptyBody> {
+pub struct OAuthService<S, T, R = IfEmpty> {
     inner: S,
     replay: R,
     shared: Arc<Shared<T>>,
-    /// The source of this clone, from its second request on; and whether there was a first.
-    own: Option<T>,
-    sent: bool,
 }
 
 /// What all services of a layer and their clones share. It is padded: the count in front of it
@@ -62,7 +59,7 @@ impl<T> Shared<T> {
 
 impl<S, T, R> OAuthService<S, T, R> {
     pub(crate) fn new(inner: S, replay: R, shared: Arc<Shared<T>>) -> Self {
-        Self { inner, replay, shared, own: None, sent: false }
+        Self { inner, replay, shared }
     }
 
     /// The inner service.
@@ -88,7 +85,7 @@ where
         + Send
         + 'static,
     S::Future: Send,
-    T: TokenSource + Clone + Send + Sync + 'static,
+    T: TokenSource + Send + Sync + 'static,
     R: Replay<B> + Clone + Send + 'static,
     R::Body: Send,
     B: Send + 'static,
@@ -106,10 +103,12 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.shared.origins.admit(&request) {
-            Admission::Serve => match self.peek(&RequestHead::from(&request)) {
-                Some(lease) => self.send(request, lease),
-                None => self.send_later(request),
-            },
+            Admission::Serve => {
+                match self.shared.source.try_acquire(&RequestHead::from(&request)) {
+                    Some(lease) => self.send(request, lease),
+                    None => self.send_later(request),
+                }
+            }
             Admission::Pass => self.pass(request),
             Admission::Refuse => self.fail(insecure()),
         }
@@ -117,30 +116,6 @@ where
 }
 
 impl<S, T, R> OAuthService<S, T, R> {
-    /// Most clones send one request, and need no source of their own.
-    #[inline(always)]
-    fn peek(&mut self, request: &RequestHead<'_>) -> Option<T::Lease>
-    where
-        T: TokenSource + Clone,
-    {
-        match &mut self.own {
-            Some(source) => source.peek(request),
-            None if self.sent => self.own_source().peek(request),
-            None => {
-                self.sent = true;
-                self.shared.source.peek_shared(request)
-            }
-        }
-    }
-
-    #[inline(never)]
-    fn own_source(&mut self) -> &mut T
-    where
-        T: Clone,
-    {
-        self.own.get_or_insert_with(|| self.shared.source.clone())
-    }
-
     /// The hot path: there is a token, and the inner service is ready.
     #[inline(always)] // or the request is copied once more
     fn send<B, A>(
@@ -157,17 +132,17 @@ impl<S, T, R> OAuthService<S, T, R> {
         // Before the token is in: what is kept gets another one.
         let (mut request, kept) = self.replay.keep(request);
         // One look into the map both puts the token in and tells whether it is the only one.
-        match request.headers_mut().try_append(AUTHORIZATION, lease.authorization()) {
+        match request.headers_mut().try_append(AUTHORIZATION, lease.header_value()) {
             Ok(false) => {}
             Ok(true) => return self.pass_with_its_own(request),
-            Err(_) => return self.fail(Error::new(ErrorKind::Request)),
+            Err(_) => return self.fail(Error::new(ErrorKind::TooManyHeaders)),
         }
         let extra = self.extra(kept);
         ResponseFuture::hot(self.inner.call(request), Some(lease), extra)
     }
 
     /// What is needed if the token is rejected, beyond the lease; nothing under
-    /// [`Never`](crate::Never) and the standard rules.
+    /// [`Never`](crate::replay::Never) and the standard rules.
     #[inline]
     fn extra<K>(&self, kept: Option<K>) -> Option<Box<Extra<K, S>>>
     where
@@ -191,7 +166,7 @@ impl<S, T, R> OAuthService<S, T, R> {
             + Send
             + 'static,
         S::Future: Send,
-        T: TokenSource + Clone + Send + Sync + 'static,
+        T: TokenSource + Send + Sync + 'static,
         R: Replay<B> + Clone + Send + 'static,
         R::Body: Send,
         B: Send + 'static,
@@ -206,13 +181,13 @@ impl<S, T, R> OAuthService<S, T, R> {
         let mut this = self.clone();
         ResponseFuture::slow(async move {
             for _ in 0..ACQUIRE_AT_MOST {
-                let acquire = this.own_source().acquire(&RequestHead::from(&request));
+                let acquire = this.shared.source.acquire(&RequestHead::from(&request));
                 let lease = acquire.await?;
                 poll_fn(|cx| this.inner.poll_ready(cx)).await.map_err(Into::into)?;
                 // Getting ready took its time: there may be another token by now.
                 let lease = Some(lease)
                     .filter(Lease::is_usable)
-                    .or_else(|| this.own_source().peek(&RequestHead::from(&request)));
+                    .or_else(|| this.shared.source.try_acquire(&RequestHead::from(&request)));
                 if let Some(lease) = lease {
                     return this.send(request, lease).await;
                 }

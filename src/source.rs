@@ -59,22 +59,11 @@ pub trait TokenSource {
     type Acquire: Future<Output = Result<Self::Lease, Error>> + Send + 'static;
 
     /// A token that can be used right now. Never waits, and needs no runtime.
-    fn peek(&mut self, request: &RequestHead<'_>) -> Option<Self::Lease>;
-
-    /// The same, of a source that others share: what the first request through a clone of a service
-    /// asks, so that a service which is cloned for each request need not clone its source as well.
-    ///
-    /// Default: a clone is asked.
-    fn peek_shared(&self, request: &RequestHead<'_>) -> Option<Self::Lease>
-    where
-        Self: Clone,
-    {
-        self.clone().peek(request)
-    }
+    fn try_acquire(&self, request: &RequestHead<'_>) -> Option<Self::Lease>;
 
     /// A token, as soon as there is one. Needs no runtime until what it returns is polled, and
     /// fails with why there is none.
-    fn acquire(&mut self, request: &RequestHead<'_>) -> Self::Acquire;
+    fn acquire(&self, request: &RequestHead<'_>) -> Self::Acquire;
 }
 
 /// One request's use of one token: what the request is sent with, and the way back to the source
@@ -82,56 +71,50 @@ pub trait TokenSource {
 pub trait Lease: Sized + Send + 'static {
     /// The outcome of a rejection; see [`reject`](Self::reject). It does nothing until it is
     /// polled.
-    type Renew: Future<Output = Result<Option<Self>, Error>> + Send + 'static;
+    type Reject: Future<Output = Result<Option<Self>, Error>> + Send + 'static;
 
     /// The value of the request's `Authorization` header, marked sensitive.
-    fn authorization(&self) -> HeaderValue;
+    fn header_value(&self) -> HeaderValue;
 
     /// Whether the token may still be sent: it has neither run out nor been replaced.
     fn is_usable(&self) -> bool;
 
     /// The resource server did not accept the token. Gives the lease on another token, which can
-    /// take a renewal, or `None` if there is no other one to be had now. An error, why the renewal
+    /// take a refresh, or `None` if there is no other one to be had now. An error, why the refresh
     /// failed, means the same to whoever sent the request: its answer stands.
     ///
     /// Also called for a token that is no longer [usable](Self::is_usable) when its request could
     /// be sent again.
-    fn reject(self) -> Self::Renew;
-}
-
-/// The lease on a [`Token`] that is its own source.
-#[derive(Clone, Debug)]
-pub struct StaticLease {
-    authorization: HeaderValue,
+    fn reject(self) -> Self::Reject;
 }
 
 /// A token that never changes: it is sent with every request, whatever its lifetime.
 impl TokenSource for Token {
-    type Lease = StaticLease;
-    type Acquire = Ready<Result<StaticLease, Error>>;
+    type Lease = Self;
+    type Acquire = Ready<Result<Self, Error>>;
 
-    fn peek(&mut self, _request: &RequestHead<'_>) -> Option<StaticLease> {
-        let authorization = self.authorization().ok()?;
-        Some(StaticLease { authorization })
+    fn try_acquire(&self, _request: &RequestHead<'_>) -> Option<Self> {
+        self.header_value().is_ok().then(|| self.clone())
     }
 
-    fn acquire(&mut self, _request: &RequestHead<'_>) -> Self::Acquire {
-        ready(self.authorization().map(|authorization| StaticLease { authorization }))
+    fn acquire(&self, _request: &RequestHead<'_>) -> Self::Acquire {
+        ready(self.header_value().map(|_| self.clone()))
     }
 }
 
-impl Lease for StaticLease {
-    type Renew = Ready<Result<Option<Self>, Error>>;
+impl Lease for Token {
+    type Reject = Ready<Result<Option<Self>, Error>>;
 
-    fn authorization(&self) -> HeaderValue {
-        self.authorization.clone()
+    fn header_value(&self) -> HeaderValue {
+        // As a source it hands out no token whose value is an error.
+        Self::header_value(self).unwrap_or(HeaderValue::from_static(""))
     }
 
     fn is_usable(&self) -> bool {
         true
     }
 
-    fn reject(self) -> Self::Renew {
+    fn reject(self) -> Self::Reject {
         ready(Ok(None))
     }
 }

@@ -19,35 +19,42 @@ use crate::error::{Error, ErrorKind};
 ///
 /// Times are durations, never points in time: a fetcher needs no clock.
 ///
-/// The secret is overwritten in memory when the last copy is dropped, and is shown by nothing but
-/// [`expose_secret`](Self::expose_secret): `Debug` prints the identity and the times, and there is
-/// no `Display`.
+/// The secret is overwritten in memory when the last copy is dropped. Nothing shows it but
+/// [`expose_secret`](Self::expose_secret) and [`header_value`](Self::header_value): `Debug` prints
+/// the identity and the times, and there is no `Display`.
 ///
 /// ```
 /// use std::time::Duration;
 /// use tower_oauth::Token;
 ///
-/// let token = Token::bearer("2YotnFZFEjr1zCsicMWpAA").lifetime(Duration::from_secs(3600));
+/// let token = Token::bearer("2YotnFZFEjr1zCsicMWpAA").with_lifetime(Duration::from_secs(3600));
+/// assert_eq!(token.scheme(), "Bearer");
 /// assert!(!format!("{token:#?}").contains("2Yotn"));
 /// ```
 ///
-/// A token is also the simplest [`TokenSource`](crate::TokenSource): one that never changes.
+/// A token is also the simplest [`TokenSource`](crate::source::TokenSource): one that never
+/// changes.
 #[derive(Clone)]
 pub struct Token {
-    secret: Arc<Secret>,
+    shared: Arc<Shared>,
     lifetime: Option<Duration>,
-    renew_after: Option<Duration>,
+    refresh_after: Option<Duration>,
     age: Option<Duration>,
 }
 
-struct Secret {
+/// What clones of a token share. The secret is in it once.
+struct Shared {
     id: u64,
-    /// The whole header value, `Bearer 2Yotn...`.
-    rendered: Zeroizing<Vec<u8>>,
-    /// Where the secret starts in it.
-    start: usize,
-    /// `None` where the secret has bytes that a header cannot carry.
-    header: Option<HeaderValue>,
+    /// The length of the scheme in the credentials.
+    scheme: usize,
+    credentials: Credentials,
+}
+
+/// Scheme, a space and secret: `Bearer 2Yotn...`.
+enum Credentials {
+    Sendable(HeaderValue),
+    /// Kept all the same, for whoever wants to see what came.
+    Unsendable(Zeroizing<Vec<u8>>),
 }
 
 /// Bytes that no other thread's reference count shares a cache line with.
@@ -67,108 +74,138 @@ impl Token {
     /// empty, or that has a byte other than visible ASCII, becomes
     /// [`ErrorKind::InvalidResponse`] to everybody who waits for the token.
     pub fn bearer(secret: impl AsRef<str>) -> Self {
-        Self::with_scheme("Bearer", secret)
+        Self::new("Bearer", secret)
     }
 
     /// A token that is sent with another authentication scheme (RFC 9110 §11.4), for example
     /// `DPoP` (RFC 9449 §7.1).
-    pub fn with_scheme(scheme: impl AsRef<str>, secret: impl AsRef<str>) -> Self {
+    pub fn new(scheme: impl AsRef<str>, secret: impl AsRef<str>) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let (scheme, secret) = (scheme.as_ref(), secret.as_ref());
-        let mut rendered = Zeroizing::new(Vec::with_capacity(scheme.len() + 1 + secret.len()));
-        rendered.extend_from_slice(scheme.as_bytes());
-        rendered.push(b' ');
-        rendered.extend_from_slice(secret.as_bytes());
+        let mut bytes = Zeroizing::new(Vec::with_capacity(scheme.len() + 1 + secret.len()));
+        bytes.extend_from_slice(scheme.as_bytes());
+        bytes.push(b' ');
+        bytes.extend_from_slice(secret.as_bytes());
         let sendable =
             |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic());
-        let header = (sendable(scheme) && sendable(secret)).then(|| render(&rendered)).flatten();
+        let credentials = match (sendable(scheme) && sendable(secret)).then(|| render(&bytes)) {
+            Some(Some(value)) => Credentials::Sendable(value),
+            _ => Credentials::Unsendable(bytes),
+        };
         Self {
-            secret: Arc::new(Secret {
+            shared: Arc::new(Shared {
                 id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-                rendered,
-                start: scheme.len() + 1,
-                header,
+                scheme: scheme.len(),
+                credentials,
             }),
             lifetime: None,
-            renew_after: None,
+            refresh_after: None,
             age: None,
         }
     }
 
-    /// How long the token is valid from the moment it was asked for: `expires_in` of RFC 6749 §5.1.
+    /// Sets how long the token is valid from the moment it was asked for: `expires_in` of RFC 6749
+    /// §5.1.
     ///
     /// Without it the cache goes by its policy's default, five minutes. It is capped at one year.
     #[must_use]
-    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+    pub fn with_lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self
     }
 
-    /// When to renew it, if the server's documentation asks for another time than the cache's
-    /// usual four fifths of its usable time. At least a second, and at most 95 % of the time in
-    /// which it can be used, so that it is renewed before it expires whatever stands here.
+    /// Sets when to refresh it, counted from the moment it was asked for, if the server's
+    /// documentation wants another time than the cache's usual four fifths of its usable time.
+    ///
+    /// At least a second, and at most 95 % of the time in which it can be used: whatever stands
+    /// here, it is refreshed before it expires.
     #[must_use]
-    pub fn renew_after(mut self, renew_after: Duration) -> Self {
-        self.renew_after = Some(renew_after);
+    pub fn with_refresh_after(mut self, refresh_after: Duration) -> Self {
+        self.refresh_after = Some(refresh_after);
         self
     }
 
-    /// How long ago it was asked for, where the fetcher knows better than the cache, which takes
-    /// the time since it called the fetcher: a store that hands out a token of ten minutes ago
-    /// says ten minutes.
+    /// Sets how long ago the token was asked for, where the fetcher knows better than the cache,
+    /// which takes the time since it called the fetcher: a store that hands out a token of ten
+    /// minutes ago says ten minutes.
     #[must_use]
-    pub fn age(mut self, age: Duration) -> Self {
+    pub fn with_age(mut self, age: Duration) -> Self {
         self.age = Some(age);
         self
     }
 
     /// A number that no other token of this process has. Clones share it.
     pub fn id(&self) -> u64 {
-        self.secret.id
+        self.shared.id
     }
 
-    /// The secret itself, for a fetcher that keeps tokens in a store. It belongs in no log.
+    /// The authentication scheme, for example `Bearer`.
+    pub fn scheme(&self) -> &str {
+        text(&self.credentials()[..self.shared.scheme])
+    }
+
+    /// The secret itself, without the scheme: for a fetcher that keeps tokens in a store. It
+    /// belongs in no log.
     pub fn expose_secret(&self) -> &str {
-        std::str::from_utf8(&self.secret.rendered[self.secret.start..]).unwrap_or_default()
+        text(&self.credentials()[self.shared.scheme + 1..])
     }
 
-    /// What [`lifetime`](Self::lifetime) was set to.
-    pub fn get_lifetime(&self) -> Option<Duration> {
+    /// What to send as `Authorization`: the scheme, a space and the secret. It is marked
+    /// sensitive, and clones of the token share its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidResponse`] if the secret is empty or has a byte that is not visible
+    /// ASCII.
+    pub fn header_value(&self) -> Result<HeaderValue, Error> {
+        match &self.shared.credentials {
+            Credentials::Sendable(value) => Ok(value.clone()),
+            Credentials::Unsendable(_) => Err(Error::new(ErrorKind::InvalidResponse)
+                .with_description("the token has characters that a header cannot carry")),
+        }
+    }
+
+    /// The time from [`with_lifetime`](Self::with_lifetime).
+    pub fn lifetime(&self) -> Option<Duration> {
         self.lifetime
     }
 
-    /// What [`renew_after`](Self::renew_after) was set to.
-    pub fn get_renew_after(&self) -> Option<Duration> {
-        self.renew_after
+    /// The time from [`with_refresh_after`](Self::with_refresh_after).
+    pub fn refresh_after(&self) -> Option<Duration> {
+        self.refresh_after
     }
 
-    /// What [`age`](Self::age) was set to.
-    pub fn get_age(&self) -> Option<Duration> {
+    /// The time from [`with_age`](Self::with_age).
+    pub fn age(&self) -> Option<Duration> {
         self.age
     }
 
     /// Whether the other one is sent with the very same header.
     pub(crate) fn has_secret_of(&self, other: &Self) -> bool {
-        *self.secret.rendered == *other.secret.rendered
+        self.credentials() == other.credentials()
     }
 
-    /// The value of the `Authorization` header, marked sensitive; clones share its bytes.
-    pub(crate) fn authorization(&self) -> Result<HeaderValue, Error> {
-        self.secret.header.clone().ok_or_else(|| {
-            Error::new(ErrorKind::InvalidResponse)
-                .with_description("the token has characters that a header cannot carry")
-        })
+    /// The same header value with bytes, and so a reference count, of its own.
+    pub(crate) fn copied_header_value(&self) -> Result<HeaderValue, Error> {
+        let shared = self.header_value()?;
+        Ok(render(shared.as_bytes()).unwrap_or(shared))
     }
 
-    /// The same value with bytes, and so a reference count, of its own.
-    pub(crate) fn own_authorization(&self) -> Result<HeaderValue, Error> {
-        let shared = self.authorization()?;
-        Ok(render(&self.secret.rendered).unwrap_or(shared))
+    fn credentials(&self) -> &[u8] {
+        match &self.shared.credentials {
+            Credentials::Sendable(value) => value.as_bytes(),
+            Credentials::Unsendable(bytes) => bytes,
+        }
     }
 }
 
-fn render(bytes: &Zeroizing<Vec<u8>>) -> Option<HeaderValue> {
-    let bytes = Bytes::from_owner(Padded(bytes.clone()));
+/// Both parts came as `str`.
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+fn render(bytes: &[u8]) -> Option<HeaderValue> {
+    let bytes = Bytes::from_owner(Padded(Zeroizing::new(bytes.to_vec())));
     let mut value = HeaderValue::from_maybe_shared(bytes).ok()?;
     value.set_sensitive(true);
     Some(value)
@@ -179,7 +216,7 @@ impl fmt::Debug for Token {
         f.debug_struct("Token")
             .field("id", &self.id())
             .field("lifetime", &self.lifetime)
-            .field("renew_after", &self.renew_after)
+            .field("refresh_after", &self.refresh_after)
             .field("age", &self.age)
             .finish_non_exhaustive()
     }

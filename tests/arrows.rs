@@ -25,7 +25,7 @@ const MAP: &[(&str, &[&str])] = &[
 ];
 
 /// What knows the core, and what the core does not know.
-const ROOMS: &[&str] = &["client_credentials", "docs", "grpc", "lib", "testing", "vendor"];
+const ROOMS: &[&str] = &["token_endpoint", "docs", "grpc", "lib", "testing", "vendor"];
 
 /// Inside the cache.
 const CACHE: &[(&str, &[&str])] =

@@ -21,9 +21,11 @@ use hyper_util::{
 };
 use serde_json::Value;
 use tokio::time::{Instant, advance, sleep, timeout};
+use tower::BoxError;
 use tower::{Service, ServiceExt};
 use tower_oauth::{
-    BoxError, Clock, Error, ErrorKind, Reason, TokenRequest,
+    Error, ErrorKind, RefreshReason, TokenRequest,
+    cache::Clock,
     testing::{Answer, AuthorizationServer, Body, Fetcher, TokioClock},
 };
 
@@ -62,7 +64,7 @@ async fn json(response: Response<Body>) -> Value {
 }
 
 async fn fetch(mut fetcher: Fetcher) -> Result<tower_oauth::Token, Error> {
-    fetcher.ready().await?.call(TokenRequest::new(Reason::Cold)).await
+    fetcher.ready().await?.call(TokenRequest::new(RefreshReason::Cold)).await
 }
 
 fn challenge(response: &Response<Body>) -> &str {
@@ -183,8 +185,8 @@ async fn tokens_expire_on_tokios_clock() {
     let short = server.issue();
     server.lifetime(None);
     let endless = server.issue();
-    assert_eq!(long.get_lifetime(), Some(3600 * SECOND));
-    assert_eq!(endless.get_lifetime(), None);
+    assert_eq!(long.lifetime(), Some(3600 * SECOND));
+    assert_eq!(endless.lifetime(), None);
     assert!(json(send(&server, token_request(GRANT)).await).await.get("expires_in").is_none());
 
     advance(2 * SECOND - Duration::from_millis(1)).await;
@@ -440,14 +442,14 @@ async fn the_fetcher_sends_token_requests() {
     let fetcher = server.lifetime(90 * SECOND).delay(SECOND).fetcher();
     let start = Instant::now();
     let token = fetch(fetcher.clone()).await.unwrap();
-    assert_eq!((token.get_lifetime(), start.elapsed()), (Some(90 * SECOND), SECOND));
+    assert_eq!((token.lifetime(), start.elapsed()), (Some(90 * SECOND), SECOND));
     assert_eq!(get(&server, token.expose_secret()).await, StatusCode::OK);
     server.lifetime(None);
-    assert_eq!(fetch(fetcher.clone()).await.unwrap().get_lifetime(), None);
+    assert_eq!(fetch(fetcher.clone()).await.unwrap().lifetime(), None);
 
     server.client("client", "changed");
     let error = fetch(fetcher.clone()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert_eq!(error.kind(), ErrorKind::Denied);
     assert_eq!(error.status(), Some(StatusCode::BAD_REQUEST));
     assert_eq!(error.oauth_code(), Some("invalid_client"));
     fetch(server.fetcher()).await.unwrap();

@@ -1,4 +1,4 @@
-//! What `BufferBody` keeps in memory, counted by an allocator.
+//! What `Buffered` keeps in memory, counted by an allocator.
 
 use std::{
     convert::Infallible,
@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::Request;
 use http_body::{Body, Frame};
-use tower_oauth::{BufferBody, Replay};
+use tower_oauth::replay::{Buffered, Replay};
 
 const KIB: u64 = 1024;
 const LIMIT: u64 = 64 * KIB;
@@ -46,7 +46,7 @@ fn send(body: Frames, limit: u64) -> (u64, u64, u64) {
     let (mut sent, mut kept_at_the_end) = (0, 0);
     let whole = allocation_counter::measure(|| {
         let kept = allocation_counter::measure(|| {
-            let (request, kept) = BufferBody::new(limit as usize).keep(Request::new(body));
+            let (request, kept) = Buffered::new(limit as usize).keep(Request::new(body));
             let mut body = pin!(request.into_body());
             let mut cx = Context::from_waker(Waker::noop());
             while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut cx) {
@@ -110,7 +110,7 @@ fn over_the_limit_nothing_is_kept() {
 fn without_a_replay_to_come_nothing_is_kept() {
     let kept = allocation_counter::measure(|| {
         let body = Frames { left: 100, shown: 100, buffer: 100 };
-        let (request, kept) = BufferBody::new(LIMIT as usize).keep(Request::new(body));
+        let (request, kept) = Buffered::new(LIMIT as usize).keep(Request::new(body));
         let mut body = request.into_body();
         let mut poll = || {
             let frame = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));

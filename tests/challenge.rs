@@ -1,4 +1,4 @@
-//! Reading `WWW-Authenticate`, as a resource sees it that answers 401 with one: is the token renewed?
+//! Reading `WWW-Authenticate`, as a resource sees it that answers 401 with one: is the token refreshed?
 
 mod support;
 
@@ -17,7 +17,11 @@ use http::{HeaderValue, Request, Response, StatusCode, header::WWW_AUTHENTICATE}
 use proptest::prelude::*;
 use support::{Body, get};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_oauth::{Error, Lease, Never, OAuthLayer, RequestHead, TokenSource};
+use tower_oauth::{
+    Error, OAuthLayer,
+    replay::Never,
+    source::{Lease, RequestHead, TokenSource},
+};
 
 /// A source that counts rejections, and gives no other token.
 #[derive(Clone, Default)]
@@ -27,19 +31,19 @@ impl TokenSource for Counting {
     type Lease = Self;
     type Acquire = std::future::Ready<Result<Self, Error>>;
 
-    fn peek(&mut self, _: &RequestHead<'_>) -> Option<Self> {
+    fn try_acquire(&self, _: &RequestHead<'_>) -> Option<Self> {
         Some(self.clone())
     }
 
-    fn acquire(&mut self, _: &RequestHead<'_>) -> Self::Acquire {
+    fn acquire(&self, _: &RequestHead<'_>) -> Self::Acquire {
         ready(Ok(self.clone()))
     }
 }
 
 impl Lease for Counting {
-    type Renew = std::future::Ready<Result<Option<Self>, Error>>;
+    type Reject = std::future::Ready<Result<Option<Self>, Error>>;
 
-    fn authorization(&self) -> HeaderValue {
+    fn header_value(&self) -> HeaderValue {
         HeaderValue::from_static("Bearer abc")
     }
 
@@ -47,14 +51,14 @@ impl Lease for Counting {
         true
     }
 
-    fn reject(self) -> Self::Renew {
+    fn reject(self) -> Self::Reject {
         self.0.fetch_add(1, Ordering::SeqCst);
         ready(Ok(None))
     }
 }
 
 /// Whether a 401 with these lines is taken as the token's rejection.
-fn renews<L: AsRef<[u8]>>(lines: &[L]) -> bool {
+fn refreshes<L: AsRef<[u8]>>(lines: &[L]) -> bool {
     let mut answer = Response::new(Body::new());
     *answer.status_mut() = StatusCode::UNAUTHORIZED;
     for line in lines {
@@ -71,11 +75,11 @@ fn renews<L: AsRef<[u8]>>(lines: &[L]) -> bool {
     source.0.load(Ordering::SeqCst) == 1
 }
 
-/// That the token is renewed for each of these lines.
+/// That the token is refreshed for each of these lines.
 #[track_caller]
 fn yes(lines: &[&str]) {
     for line in lines {
-        assert!(renews(&[line]), "no renewal for {line}");
+        assert!(refreshes(&[line]), "no refresh for {line}");
     }
 }
 
@@ -83,13 +87,13 @@ fn yes(lines: &[&str]) {
 #[track_caller]
 fn no(lines: &[&str]) {
     for line in lines {
-        assert!(!renews(&[line]), "a renewal for {line}");
+        assert!(!refreshes(&[line]), "a refresh for {line}");
     }
 }
 
 #[test]
 fn without_a_challenge_a_401_is_a_rejection() {
-    assert!(renews::<&str>(&[]));
+    assert!(refreshes::<&str>(&[]));
     yes(&["", " ", ",", " , ,\t,"]);
 }
 
@@ -165,8 +169,8 @@ fn quoted_strings_with_escapes() {
     ]);
     yes(&[r#"Bearer error="invalid\_\token""#]);
     // Bytes that are no ASCII.
-    assert!(!renews(&[b"Bearer realm=\"caf\xe9\", error=\"insufficient_scope\""]));
-    assert!(!renews(&["Bearer realm=\"日本\", error=\"insufficient_scope\""]));
+    assert!(!refreshes(&[b"Bearer realm=\"caf\xe9\", error=\"insufficient_scope\""]));
+    assert!(!refreshes(&["Bearer realm=\"日本\", error=\"insufficient_scope\""]));
 }
 
 #[test]
@@ -191,19 +195,19 @@ fn several_challenges_in_one_line() {
 fn several_challenges_in_many_lines() {
     let narrow = r#"Bearer error="insufficient_scope""#;
     let broad = r#"Bearer error="invalid_token""#;
-    assert!(!renews(&[r#"Basic realm="x""#, narrow]));
-    assert!(!renews(&[narrow, r#"Basic realm="x""#]));
-    assert!(!renews(&[narrow, narrow, "Negotiate"]));
-    assert!(renews(&[narrow, broad]));
-    assert!(renews(&[broad, narrow]));
+    assert!(!refreshes(&[r#"Basic realm="x""#, narrow]));
+    assert!(!refreshes(&[narrow, r#"Basic realm="x""#]));
+    assert!(!refreshes(&[narrow, narrow, "Negotiate"]));
+    assert!(refreshes(&[narrow, broad]));
+    assert!(refreshes(&[broad, narrow]));
     // A malformed line means nothing, and takes nothing from the others.
     for malformed in ["error=invalid_token", r#"Bearer error="invalid_token"#, "\"", "Bearer =x"] {
-        assert!(!renews(&[narrow, malformed]), "{malformed}");
-        assert!(!renews(&[malformed, narrow]), "{malformed}");
+        assert!(!refreshes(&[narrow, malformed]), "{malformed}");
+        assert!(!refreshes(&[malformed, narrow]), "{malformed}");
     }
     // Each line has schemes of its own: this is no parameter of the first one's challenge.
-    assert!(renews(&["Bearer", r#"error="insufficient_scope""#]));
-    assert!(!renews(&[narrow, r#"error="invalid_token""#]));
+    assert!(refreshes(&["Bearer", r#"error="insufficient_scope""#]));
+    assert!(!refreshes(&[narrow, r#"error="invalid_token""#]));
 }
 
 #[test]
@@ -296,15 +300,15 @@ proptest! {
         likely in likely().prop_map(as_header),
         random in prop::collection::vec(any::<u8>(), 0..200).prop_map(as_header),
     ) {
-        renews(&[&likely]);
-        renews(&[&random]);
+        refreshes(&[&likely]);
+        refreshes(&[&random]);
         // Nor do they change what another line says.
         let narrow = b"Bearer error=\"insufficient_scope\"".to_vec();
-        if renews(&[&likely]) {
-            let both = renews(&[&narrow, &likely]);
-            prop_assert_eq!(both, renews(&[&likely, &narrow]));
+        if refreshes(&[&likely]) {
+            let both = refreshes(&[&narrow, &likely]);
+            prop_assert_eq!(both, refreshes(&[&likely, &narrow]));
         } else {
-            prop_assert!(!renews(&[&likely, &narrow]));
+            prop_assert!(!refreshes(&[&likely, &narrow]));
         }
     }
 
@@ -325,6 +329,6 @@ proptest! {
         let bearer = format!("Bearer realm=\"{realm}\"{comma}error=\"{error}\"");
         let line =
             if first { format!("{bearer}{comma}{other}") } else { format!("{other}{comma}{bearer}") };
-        prop_assert_eq!(renews(&[&line]), invalid, "{}", line);
+        prop_assert_eq!(refreshes(&[&line]), invalid, "{}", line);
     }
 }

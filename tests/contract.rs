@@ -12,10 +12,11 @@ use http_body_util::Full;
 use static_assertions::assert_impl_all;
 use support::{Answer, Body, Endpoint, Resource, get, ms, ours, secs};
 use tokio_test::{assert_pending, assert_ready_ok, task};
+use tower::BoxError;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_oauth::{
-    BoxError, CloneBody, ErrorKind, Never, OAuthLayer, OAuthService, Token, TokenCache,
-    TokenRequest, fetch_fn,
+    ErrorKind, OAuthLayer, OAuthService, Token, TokenCache, TokenRequest, fetch_fn,
+    replay::{ByClone, Never},
 };
 use tower_test::mock;
 
@@ -120,7 +121,7 @@ async fn a_limited_client_shared_with_the_fetcher_does_not_deadlock() {
         let client = fetching.clone();
         async move {
             client.oneshot(get("https://idp.example.com/token")).await?;
-            Ok::<_, BoxError>(Token::bearer("abc").lifetime(secs(3600)))
+            Ok::<_, BoxError>(Token::bearer("abc").with_lifetime(secs(3600)))
         }
     });
     let mut service = OAuthLayer::new(fetcher).layer(client);
@@ -156,14 +157,14 @@ async fn a_refused_request_gives_readiness_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_failure_never_leaves_through_poll_ready() {
-    let endpoint = Endpoint::new(Answer::Fail(ErrorKind::Refused)).delay(ms(0));
+    let endpoint = Endpoint::new(Answer::Fail(ErrorKind::Denied)).delay(ms(0));
     let mut service = task::spawn(
         OAuthLayer::new(endpoint.fetcher()).layer(Resource::default().service::<Body>()),
     );
     for _ in 0..10 {
         assert_ready_ok!(service.enter(|cx, mut service| poll_ready(&mut *service, cx)));
         let error = service.call(get(URI)).await.unwrap_err();
-        assert_eq!(ours(&error).kind(), ErrorKind::Refused);
+        assert_eq!(ours(&error).kind(), ErrorKind::Denied);
     }
 }
 
@@ -234,7 +235,7 @@ async fn a_request_with_too_many_headers_is_an_error_and_no_panic() {
         number += 1;
     }
     let error = service.oneshot(request).await.unwrap_err();
-    assert_eq!(ours(&error).kind(), ErrorKind::Request);
+    assert_eq!(ours(&error).kind(), ErrorKind::TooManyHeaders);
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,7 +245,7 @@ async fn any_body_and_any_client_goes() {
     let strings = tower::service_fn(|_: Request<&'static str>| async {
         Ok::<_, BoxError>(Response::new(String::new()))
     });
-    let service = OAuthLayer::with_source(source()).replay(CloneBody).layer(strings);
+    let service = OAuthLayer::with_source(source()).replay(ByClone).layer(strings);
     service.oneshot(Request::get(URI).body("body").unwrap()).await.unwrap();
 
     let units = tower::service_fn(|_: Request<()>| async {

@@ -12,10 +12,12 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
+use tower::BoxError;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_oauth::{
-    BoxError, Error, ErrorKind, OAuthLayer, Phase, Reason, RefreshPolicy, Token, TokenCache,
-    TokenCacheBuilder, fetch_fn,
+    Error, ErrorKind, OAuthLayer, RefreshReason, Token, TokenCache,
+    cache::{RefreshPolicy, TokenCacheBuilder, TokenState},
+    fetch_fn,
 };
 
 /// When a token with these properties is due and until when it is used, in milliseconds after it
@@ -56,7 +58,7 @@ async fn deadlines_follow_the_lifetime() {
             u128::from(year) * 1_000 - 30_000,
         ),
     ] {
-        let token = Token::bearer("abc").lifetime(lifetime);
+        let token = Token::bearer("abc").with_lifetime(lifetime);
         assert_eq!(
             deadlines(token, RefreshPolicy::default()).await,
             (refresh, usable),
@@ -67,7 +69,7 @@ async fn deadlines_follow_the_lifetime() {
 
 #[tokio::test(start_paused = true)]
 async fn other_deadlines() {
-    let hour = || Token::bearer("abc").lifetime(secs(3600));
+    let hour = || Token::bearer("abc").with_lifetime(secs(3600));
     let policy = RefreshPolicy::default;
     for (what, token, policy, expected) in [
         ("no lifetime: five minutes", Token::bearer("abc"), policy(), (216_000, 270_000)),
@@ -77,20 +79,35 @@ async fn other_deadlines() {
             policy().default_lifetime(secs(100)),
             (72_000, 90_000),
         ),
-        ("the token's own time", hour().renew_after(secs(1200)), policy(), (1_200_000, 3_570_000)),
-        ("which may be late", hour().renew_after(secs(3300)), policy(), (3_300_000, 3_570_000)),
-        ("but not too late", hour().renew_after(secs(7200)), policy(), (3_391_500, 3_570_000)),
-        ("nor at once", hour().renew_after(ms(0)), policy(), (1_000, 3_570_000)),
+        (
+            "the token's own time",
+            hour().with_refresh_after(secs(1200)),
+            policy(),
+            (1_200_000, 3_570_000),
+        ),
+        (
+            "which may be late",
+            hour().with_refresh_after(secs(3300)),
+            policy(),
+            (3_300_000, 3_570_000),
+        ),
+        (
+            "but not too late",
+            hour().with_refresh_after(secs(7200)),
+            policy(),
+            (3_391_500, 3_570_000),
+        ),
+        ("nor at once", hour().with_refresh_after(ms(0)), policy(), (1_000, 3_570_000)),
         ("the policy's age", hour(), policy().max_age(secs(600)), (600_000, 3_570_000)),
         (
             "the earlier of both",
-            hour().renew_after(secs(300)),
+            hour().with_refresh_after(secs(300)),
             policy().max_age(secs(600)),
             (300_000, 3_570_000),
         ),
         ("but a second", hour(), policy().max_age(ms(0)), (1_000, 3_570_000)),
-        ("a token from a store", hour().age(secs(600)), policy(), (2_256_000, 2_970_000)),
-        ("a dead one from a store", hour().age(secs(4000)), policy(), (1_000, 1_000)),
+        ("a token from a store", hour().with_age(secs(600)), policy(), (2_256_000, 2_970_000)),
+        ("a dead one from a store", hour().with_age(secs(4000)), policy(), (1_000, 1_000)),
     ] {
         assert_eq!(deadlines(token, policy).await, expected, "{what}");
     }
@@ -154,18 +171,18 @@ async fn fresh_stale_and_expired() {
     let endpoint = Endpoint::with_lifetime(secs(100)).delay(ms(50));
     let cache = endpoint.cache();
     let token = async || cache.token().await.unwrap().expose_secret().to_owned();
-    assert_eq!(cache.status().phase, Phase::Empty);
+    assert_eq!(cache.status().phase, TokenState::Empty);
     assert_eq!(token().await, "token-1");
 
     // Fresh to the last moment: no fetch.
     sleep(ms(71_949)).await;
-    assert_eq!(cache.status().phase, Phase::Fresh);
+    assert_eq!(cache.status().phase, TokenState::Fresh);
     assert_eq!(token().await, "token-1");
     assert_eq!(endpoint.count(), 1);
 
     // Stale: the old one at once, and one fetch behind it.
     sleep(ms(1)).await;
-    assert_eq!(cache.status().phase, Phase::Stale);
+    assert_eq!(cache.status().phase, TokenState::Stale);
     let start = Instant::now();
     assert_eq!(token().await, "token-1");
     assert_eq!(token().await, "token-1");
@@ -173,16 +190,16 @@ async fn fresh_stale_and_expired() {
     assert!(cache.status().fetching);
     sleep(ms(51)).await;
     assert_eq!(token().await, "token-2");
-    assert_eq!(endpoint.reasons(), [Reason::Cold, Reason::Stale]);
+    assert_eq!(endpoint.reasons(), [RefreshReason::Cold, RefreshReason::Stale]);
     assert_eq!(endpoint.last_request().previous.unwrap().expose_secret(), "token-1");
 
     // Expired: it waits.
     sleep(secs(95)).await;
-    assert_eq!(cache.status().phase, Phase::Expired);
+    assert_eq!(cache.status().phase, TokenState::Expired);
     let start = Instant::now();
     assert_eq!(token().await, "token-3");
     assert_eq!(start.elapsed(), ms(50));
-    assert_eq!(endpoint.reasons()[2], Reason::Expired);
+    assert_eq!(endpoint.reasons()[2], RefreshReason::Expired);
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,7 +256,7 @@ async fn no_expired_token_leaves_through_a_slow_limited_client() {
             let mut births = births.lock().unwrap();
             births.push(Instant::now());
             let secret = format!("{}", births.len() - 1);
-            Ok::<_, BoxError>(Token::bearer(secret).lifetime(secs(2)))
+            Ok::<_, BoxError>(Token::bearer(secret).with_lifetime(secs(2)))
         }
     });
     let cache = TokenCache::builder(fetcher).clock(TestClock::new()).build();
@@ -290,7 +307,7 @@ async fn waiting_for_another_token_holds_no_place() {
         let client = fetching.clone();
         async move {
             client.oneshot(get("https://idp.example.com/token")).await?;
-            Ok::<_, BoxError>(Token::bearer("abc").lifetime(secs(4)))
+            Ok::<_, BoxError>(Token::bearer("abc").with_lifetime(secs(4)))
         }
     });
     let cache = TokenCache::builder(fetcher).clock(TestClock::new()).build();
@@ -319,7 +336,7 @@ async fn the_same_secret_with_falling_lifetimes_is_one_token() {
         async move {
             let life = start.elapsed().as_secs();
             let token = Token::bearer(format!("token-{}", life / 100));
-            Ok::<_, BoxError>(token.lifetime(secs(100 - life % 100)))
+            Ok::<_, BoxError>(token.with_lifetime(secs(100 - life % 100)))
         }
     });
     let cache = TokenCache::builder(fetcher).clock(TestClock::new()).random(|| 0.0).build();
@@ -335,7 +352,7 @@ async fn the_same_secret_with_falling_lifetimes_is_one_token() {
 
 #[tokio::test(start_paused = true)]
 async fn the_same_secret_again_keeps_its_first_deadlines() {
-    let endpoint = Endpoint::new(Answer::Token(Token::bearer("abc").lifetime(secs(100))));
+    let endpoint = Endpoint::new(Answer::Token(Token::bearer("abc").with_lifetime(secs(100))));
     let cache = endpoint.clone().delay(ms(0)).cache_with(1.0).build();
     cache.warm_up().await.unwrap();
     // Due at 64.8 s; the answer says a hundred seconds again.
@@ -356,7 +373,7 @@ async fn the_same_secret_again_keeps_its_first_deadlines() {
     assert_eq!(endpoint.count(), 3);
     // Once it has run out, what the server says then is believed.
     sleep(secs(20)).await;
-    assert_eq!(cache.status().phase, Phase::Expired);
+    assert_eq!(cache.status().phase, TokenState::Expired);
     cache.token().await.unwrap();
     assert_eq!(cache.status().usable_for, Some(secs(90)));
 }
@@ -416,7 +433,7 @@ async fn pauses(answer: Answer, chance: f64, fails: usize) -> Vec<f64> {
 #[tokio::test(start_paused = true)]
 async fn the_pause_after_a_failure_grows() {
     let transient = Answer::Fail(ErrorKind::Unavailable);
-    let refused = Answer::Fail(ErrorKind::Refused);
+    let refused = Answer::Fail(ErrorKind::Denied);
     assert_eq!(pauses(transient.clone(), 1.0, 7).await, [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]);
     assert_eq!(pauses(transient, 0.0, 7).await, [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]);
     assert_eq!(pauses(refused.clone(), 1.0, 7).await, [1.0, 4.0, 16.0, 64.0, 256.0, 300.0, 300.0]);
@@ -465,9 +482,9 @@ async fn a_foreign_error_is_transient_and_ours_is_found_in_any_chain() {
         async move { cache.token().await.unwrap_err() }
     };
     let foreign = fetch(|| "no route".into()).await;
-    assert_eq!((foreign.kind(), foreign.is_transient()), (ErrorKind::Fetch, true));
-    let refused = fetch(|| Wrapped(Error::new(ErrorKind::Refused).into()).into()).await;
-    assert_eq!((refused.kind(), refused.is_transient()), (ErrorKind::Refused, false));
+    assert_eq!((foreign.kind(), foreign.is_transient()), (ErrorKind::Fetcher, true));
+    let refused = fetch(|| Wrapped(Error::new(ErrorKind::Denied).into()).into()).await;
+    assert_eq!((refused.kind(), refused.is_transient()), (ErrorKind::Denied, false));
 }
 
 #[tokio::test(start_paused = true)]
@@ -489,7 +506,7 @@ async fn a_token_that_no_header_can_carry_is_an_error_when_it_arrives() {
 #[tokio::test(start_paused = true)]
 async fn a_token_alone_is_a_source_that_never_changes() {
     let resource = Resource::default();
-    let token = Token::bearer("abc").lifetime(ms(1));
+    let token = Token::bearer("abc").with_lifetime(ms(1));
     let service = OAuthLayer::with_source(token).layer(resource.service());
     sleep(secs(10)).await;
     service.clone().oneshot(get("https://api.example.com/")).await.unwrap();
@@ -526,13 +543,13 @@ fn on_the_machines_clock(lifetime: std::time::Duration) -> (TokenCache, Arc<Atom
     let counted = Arc::clone(&fetches);
     let cache = TokenCache::new(fetch_fn(move |_| {
         let n = counted.fetch_add(1, Ordering::Relaxed);
-        async move { Ok::<_, BoxError>(Token::bearer(format!("token-{n}")).lifetime(lifetime)) }
+        async move { Ok::<_, BoxError>(Token::bearer(format!("token-{n}")).with_lifetime(lifetime)) }
     }));
     (cache, fetches)
 }
 
 #[tokio::test]
-async fn on_the_machines_clock_a_token_is_used_until_it_is_due_and_then_renewed() {
+async fn on_the_machines_clock_a_token_is_used_until_it_is_due_and_then_refreshed() {
     for kept in [true, false] {
         let (cache, fetches) = on_the_machines_clock(secs(2));
         let mut service = OAuthLayer::with_source(cache).layer(Resource::default().service());
@@ -567,7 +584,7 @@ async fn on_the_machines_clock_no_token_is_sent_after_its_end() {
     };
     let mut sent = send().await;
     let start = std::time::Instant::now();
-    while cache.status().phase != Phase::Expired && start.elapsed() < secs(10) {
+    while cache.status().phase != TokenState::Expired && start.elapsed() < secs(10) {
         sent = send().await;
     }
     assert_ne!(send().await, sent);

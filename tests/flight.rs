@@ -17,8 +17,9 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tower::BoxError;
 use tower::{Layer, ServiceExt};
-use tower_oauth::{BoxError, ErrorKind, OAuthLayer, Token, TokenCache, fetch_fn};
+use tower_oauth::{ErrorKind, OAuthLayer, Token, TokenCache, fetch_fn};
 
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_cold_callers_cost_one_fetch() {
@@ -309,10 +310,10 @@ async fn nothing_is_fetched_until_somebody_waits_nor_when_idle() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_comes_out_of_the_response_and_says_what_is_ours() {
-    let endpoint = Endpoint::new(Answer::Fail(ErrorKind::Refused));
+    let endpoint = Endpoint::new(Answer::Fail(ErrorKind::Denied));
     let service = OAuthLayer::new(endpoint.fetcher()).layer(Resource::default().service());
     let error = service.oneshot(get("https://api.example.com/")).await.unwrap_err();
-    assert_eq!(ours(&error).kind(), ErrorKind::Refused);
+    assert_eq!(ours(&error).kind(), ErrorKind::Denied);
     assert!(!ours(&error).is_transient());
 }
 

@@ -24,7 +24,8 @@ use tonic::{
 use tonic_prost::ProstCodec;
 use tower::{Service, ServiceBuilder, service_fn, util::BoxCloneService};
 use tower_oauth::{
-    BufferBody, EmptyBody, Error, ErrorKind, OAuthLayer, Replay, TokenCache, grpc_status,
+    Error, ErrorKind, OAuthLayer, TokenCache, grpc_status,
+    replay::{Buffered, IfEmpty, Replay},
 };
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -182,7 +183,7 @@ where
 }
 
 fn buffer() -> impl Replay<Body, Body = Body> + Clone + Send + Sync + 'static {
-    BufferBody::new(64 * 1024).into_body(Body::new)
+    Buffered::new(64 * 1024).into_body(Body::new)
 }
 
 async fn double(client: &mut Client, value: i64) -> Result<i64, Status> {
@@ -206,7 +207,7 @@ async fn a_unary_call_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_herd_of_calls_costs_one_renewal() {
+async fn a_herd_of_calls_costs_one_refresh() {
     let (sums, endpoint, client) = connect(buffer()).await;
     sums.revoke("token-1");
     let mut callers = tokio::task::JoinSet::new();
@@ -291,7 +292,7 @@ async fn a_stream_both_ways_is_sent_again_at_its_start_only() {
 
 #[tokio::test]
 async fn by_default_the_call_fails_and_the_next_one_has_another_token() {
-    let (sums, endpoint, mut client) = connect(EmptyBody).await;
+    let (sums, endpoint, mut client) = connect(IfEmpty).await;
     sums.revoke("token-1");
     let status = double(&mut client, 1).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::Unauthenticated, "the token was revoked"));
@@ -305,7 +306,7 @@ async fn token_failures_reach_the_caller_as_a_status() {
     for (kind, code) in [
         (ErrorKind::Unavailable, Code::Unavailable),
         (ErrorKind::Timeout, Code::Unavailable),
-        (ErrorKind::Refused, Code::Unauthenticated),
+        (ErrorKind::Denied, Code::Unauthenticated),
     ] {
         let endpoint = Endpoint::new(Answer::Fail(kind)).delay(ms(1));
         let (sums, mut client) = connect_with(TokenCache::new(endpoint.fetcher()), buffer()).await;
@@ -324,14 +325,14 @@ fn every_kind_has_a_status() {
     for (kind, code) in [
         (ErrorKind::Config, "13"),
         (ErrorKind::Expired, "14"),
-        (ErrorKind::Fetch, "14"),
+        (ErrorKind::Fetcher, "14"),
         (ErrorKind::InsecureOrigin, "16"),
         (ErrorKind::InvalidResponse, "14"),
         (ErrorKind::NoRuntime, "13"),
         (ErrorKind::Panicked, "14"),
         (ErrorKind::Recursive, "13"),
-        (ErrorKind::Refused, "16"),
-        (ErrorKind::Request, "13"),
+        (ErrorKind::Denied, "16"),
+        (ErrorKind::TooManyHeaders, "13"),
         (ErrorKind::Timeout, "14"),
         (ErrorKind::Unavailable, "14"),
     ] {
@@ -346,7 +347,7 @@ fn every_kind_has_a_status() {
 #[test]
 fn its_message_is_encoded_and_read_back() {
     let words = "100 % unmöglich:\n\t\"日本\" \u{7f}~";
-    let error = Error::new(ErrorKind::Refused).with_description(words).with_source("a secret");
+    let error = Error::new(ErrorKind::Denied).with_description(words).with_source("a secret");
     let expected = error.to_string();
     let answer = grpc_status::<Body>(Err(error.into())).unwrap();
     let raw = answer.headers()["grpc-message"].to_str().unwrap();

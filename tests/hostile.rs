@@ -13,10 +13,13 @@ use std::{
 };
 use support::{Answer, Body, Endpoint, Resource, get, ms, secs};
 use tokio::time::{sleep, timeout};
+use tower::BoxError;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_oauth::{
-    BoxError, Clock, Error, ErrorKind, Lease, OAuthLayer, RefreshPolicy, RequestHead, Token,
-    TokenCache, TokenSource, fetch_fn,
+    Error, ErrorKind, OAuthLayer, Token, TokenCache,
+    cache::{Clock, RefreshPolicy},
+    fetch_fn,
+    source::{Lease, RequestHead, TokenSource},
 };
 
 const URI: &str = "https://api.example.com/";
@@ -98,8 +101,8 @@ async fn full_jitter_does_not_panic() {
     let mut bad = vec![];
     for n in 0..40u32 {
         let token = Token::bearer("abc")
-            .lifetime(secs(31_000_000))
-            .renew_after(Duration::new(20_000_000 + u64::from(n), 123_456_789 + n));
+            .with_lifetime(secs(31_000_000))
+            .with_refresh_after(Duration::new(20_000_000 + u64::from(n), 123_456_789 + n));
         let endpoint = Endpoint::new(Answer::Token(token)).delay(ms(0));
         let policy = RefreshPolicy::default().jitter(1.0).unwrap();
         let cache = endpoint.cache_with(1.0).refresh(policy).build();
@@ -121,16 +124,16 @@ async fn a_refusal_after_an_outage_waits_a_second() {
         let left = cache.token().await.unwrap_err().retry_after().unwrap();
         sleep(left).await;
     }
-    endpoint.set(Answer::Fail(ErrorKind::Refused));
+    endpoint.set(Answer::Fail(ErrorKind::Denied));
     let error = cache.token().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert_eq!(error.kind(), ErrorKind::Denied);
     assert_eq!(error.retry_after(), Some(secs(1)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_after_the_same_secret_waits_a_second() {
     let endpoint =
-        Endpoint::new(Answer::Token(Token::bearer("abc").lifetime(secs(3600)))).delay(ms(0));
+        Endpoint::new(Answer::Token(Token::bearer("abc").with_lifetime(secs(3600)))).delay(ms(0));
     let cache = endpoint.cache_with(1.0).build();
     cache.token().await.unwrap();
     sleep(secs(3000)).await;
@@ -138,11 +141,11 @@ async fn a_refusal_after_the_same_secret_waits_a_second() {
         cache.token().await.unwrap();
         sleep(secs(31)).await;
     }
-    endpoint.set(Answer::Fail(ErrorKind::Refused));
+    endpoint.set(Answer::Fail(ErrorKind::Denied));
     cache.token().await.unwrap();
     sleep(ms(1)).await;
     let error = cache.status().last_error.unwrap();
-    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(error.retry_after().unwrap() <= secs(1), "{error}");
 }
 
@@ -273,10 +276,10 @@ async fn the_first_attempt_gives_its_place_back_before_the_replay() {
         .service(inner);
     let first = tokio::spawn(service.ready().await.unwrap().call(get(URI)));
     sleep(ms(10)).await;
-    // Somebody else had the token renewed meanwhile.
-    let mut other = cache.clone();
+    // Somebody else had the token refreshed meanwhile.
+    let other = cache.clone();
     let request = get(URI);
-    let lease = other.peek(&RequestHead::from(&request)).unwrap();
+    let lease = other.try_acquire(&RequestHead::from(&request)).unwrap();
     lease.reject().await.unwrap().unwrap();
     let answer = first.await.unwrap();
     assert!(answer.is_ok(), "{}", answer.unwrap_err());
@@ -315,14 +318,14 @@ async fn a_panic_in_drop_of_the_fetch_is_an_error() {
 
 #[test]
 fn changing_a_clone_of_an_error_changes_it() {
-    let template = Error::new(ErrorKind::Refused);
+    let template = Error::new(ErrorKind::Denied);
     assert_eq!(template.clone().with_description("because").description(), Some("because"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_acquire_alone_keeps_the_flight() {
     let endpoint = Endpoint::with_lifetime(secs(3600));
-    let mut cache = endpoint.cache();
+    let cache = endpoint.cache();
     let request = get(URI);
     let mut acquire = cache.acquire(&RequestHead::from(&request));
     assert!(timeout(ms(1), &mut acquire).await.is_err());
@@ -331,7 +334,7 @@ async fn an_acquire_alone_keeps_the_flight() {
     let lease = acquire.await.unwrap();
     assert_eq!(lease.token().expose_secret(), "token-1");
     assert!(lease.is_usable());
-    // and the lease alone has it renewed
+    // and the lease alone has it refreshed
     assert_eq!(lease.reject().await.unwrap().unwrap().token().expose_secret(), "token-2");
 }
 
@@ -339,7 +342,7 @@ async fn an_acquire_alone_keeps_the_flight() {
 async fn an_acquire_that_outlives_the_cache_leaks_nothing() {
     let alive = Arc::new(());
     let held = Arc::clone(&alive);
-    let mut cache = TokenCache::new(fetch_fn(move |_| {
+    let cache = TokenCache::new(fetch_fn(move |_| {
         let _held = Arc::clone(&held);
         async {
             sleep(ms(50)).await;
@@ -361,7 +364,7 @@ async fn an_acquire_that_outlives_the_cache_leaks_nothing() {
 async fn a_dropped_acquire_ends_the_flight() {
     let alive = Arc::new(());
     let held = Arc::clone(&alive);
-    let mut cache = TokenCache::new(fetch_fn(move |_| {
+    let cache = TokenCache::new(fetch_fn(move |_| {
         let held = Arc::clone(&held);
         async move {
             let _held = held;
@@ -417,11 +420,11 @@ async fn recursion_through_another_cache() {
 #[test]
 fn a_rejection_without_a_runtime_leaves_the_token() {
     let endpoint = Endpoint::with_lifetime(secs(100)).delay(ms(0));
-    let mut cache = TokenCache::new(endpoint.fetcher());
+    let cache = TokenCache::new(endpoint.fetcher());
     rt().block_on(cache.warm_up()).unwrap();
     let request = get(URI);
-    let lease = cache.peek(&RequestHead::from(&request)).unwrap();
+    let lease = cache.try_acquire(&RequestHead::from(&request)).unwrap();
     let polled = tokio_test::task::spawn(lease.reject()).poll();
     assert!(matches!(polled, Poll::Ready(Ok(None))));
-    assert!(cache.peek(&RequestHead::from(&request)).is_some());
+    assert!(cache.try_acquire(&RequestHead::from(&request)).is_some());
 }

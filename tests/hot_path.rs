@@ -5,16 +5,16 @@ mod support;
 use std::{
     future::{Future, ready},
     pin::pin,
-    sync::atomic::{AtomicUsize, Ordering},
     task::{Context, Poll, Waker},
 };
 
 use http::{HeaderMap, HeaderValue, Request, Response, header::AUTHORIZATION};
 use support::Body;
+use tower::BoxError;
 use tower::{Layer, Service};
 use tower_oauth::{
-    BoxError, EmptyBody, Lease, Never, OAuthLayer, Replay, RequestHead, Token, TokenCache,
-    TokenSource, fetch_fn,
+    OAuthLayer, Token, TokenCache, fetch_fn,
+    replay::{IfEmpty, Never, Replay},
 };
 
 #[derive(Clone)]
@@ -98,31 +98,7 @@ fn under_never_there_is_no_allocation_but_the_header_maps_own() {
 #[test]
 fn under_empty_body_there_are_at_most_three_more() {
     for headers in [0, 1, 8] {
-        let (ours, by_hand) = allocations(EmptyBody, headers);
+        let (ours, by_hand) = allocations(IfEmpty, headers);
         assert!(ours <= by_hand + 3, "{headers} headers: {ours} against {by_hand}");
     }
-}
-
-#[test]
-fn a_handle_that_remembers_its_last_lease_does_not_use_a_token_that_was_replaced() {
-    static FETCHES: AtomicUsize = AtomicUsize::new(0);
-    let cache = TokenCache::new(fetch_fn(|_| {
-        let n = FETCHES.fetch_add(1, Ordering::Relaxed);
-        ready(Ok::<_, BoxError>(Token::bearer(format!("token-{n}"))))
-    }));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        cache.warm_up().await.unwrap();
-        let request = request(0);
-        let head = RequestHead::from(&request);
-        let mut handle = cache.clone();
-        let leases: Vec<_> = (0..4).map(|_| handle.peek(&head).unwrap()).collect();
-        let old = leases[0].token().id();
-        assert!(leases.iter().all(|lease| lease.token().id() == old));
-        // The other leases keep the old token alive.
-        let new = leases[0].clone().reject().await.unwrap().unwrap();
-        assert_ne!(new.token().id(), old);
-        assert_eq!(handle.peek(&head).unwrap().token().id(), new.token().id());
-        assert!(leases.iter().all(|lease| !lease.is_usable()));
-    });
 }

@@ -9,8 +9,9 @@ use http::{
     header::{AUTHORIZATION, LOCATION},
 };
 use support::{Body, Resource, get, ours};
+use tower::BoxError;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
-use tower_oauth::{BoxError, Error, ErrorKind, Never, OAuthLayer, Token};
+use tower_oauth::{Error, ErrorKind, OAuthLayer, Token, replay::Never};
 
 fn layer() -> OAuthLayer<Token> {
     OAuthLayer::with_source(Token::bearer("abc"))

@@ -22,10 +22,13 @@ use tokio::{
     task::{JoinSet, yield_now},
     time::{sleep, timeout},
 };
+use tower::BoxError;
 use tower::{Layer, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
 use tower_oauth::{
-    BoxError, Clock, EmptyBody, Error, ErrorKind, Never, OAuthLayer, Reason, Token, TokenCache,
-    TokenRequest, fetch_fn,
+    Error, ErrorKind, OAuthLayer, RefreshReason, Token, TokenCache, TokenRequest,
+    cache::Clock,
+    fetch_fn,
+    replay::{IfEmpty, Never},
 };
 
 /// What the token endpoint answers with.
@@ -118,8 +121,8 @@ struct Model {
     /// Not so if the fetch brought the token that is held: then there is no error to give to those
     /// who need one when that has expired.
     failed: bool,
-    renewals: usize,
-    renewed_until: Duration,
+    refreshes: usize,
+    refreshed_until: Duration,
     last_rejection: Option<Duration>,
     violations: Vec<String>,
 }
@@ -149,8 +152,8 @@ impl Model {
             transient: true,
             window_until: Duration::ZERO,
             failed: false,
-            renewals: 0,
-            renewed_until: Duration::ZERO,
+            refreshes: 0,
+            refreshed_until: Duration::ZERO,
             last_rejection: None,
             violations: Vec::new(),
         }
@@ -170,18 +173,18 @@ impl Model {
         if std::mem::replace(&mut self.flying, true) {
             self.violated(format!("{reason:?}: there is a flight already"));
         }
-        if now < self.window_until && (self.failed || reason != Reason::Expired) {
+        if now < self.window_until && (self.failed || reason != RefreshReason::Expired) {
             self.violated(format!("{reason:?}: in the window after a failure"));
         }
         let usable = self.is_usable(now);
         // The product of a fraction and a duration is rounded.
         let due = self.current.as_ref().is_some_and(|current| now + ms(1) >= current.refresh_at);
         let right = match reason {
-            Reason::Cold => self.current.is_none(),
-            Reason::Expired => self.current.is_some() && !usable,
+            RefreshReason::Cold => self.current.is_none(),
+            RefreshReason::Expired => self.current.is_some() && !usable,
             // It may have been rejected after that was found.
-            Reason::Stale => usable && due,
-            Reason::Rejected => self.held_back,
+            RefreshReason::Stale => usable && due,
+            RefreshReason::Rejected => self.held_back,
             _ => false,
         };
         if !right {
@@ -195,7 +198,7 @@ impl Model {
 
     fn failed(&mut self, transient: bool, retry_after: Duration, now: Duration) {
         if self.held_back {
-            self.renewed(now);
+            self.refreshed(now);
         }
         self.open_window(transient, retry_after, now);
         self.failed = true;
@@ -210,10 +213,10 @@ impl Model {
         self.window_until = now + (secs(full) / 2).max(retry_after.min(secs(300)));
     }
 
-    fn renewed(&mut self, now: Duration) {
+    fn refreshed(&mut self, now: Duration) {
         self.held_back = false;
-        self.renewed_until = now + secs(PAUSES[self.renewals.min(4)]);
-        self.renewals += 1;
+        self.refreshed_until = now + secs(PAUSES[self.refreshes.min(4)]);
+        self.refreshes += 1;
     }
 
     /// A fetch that began at `asked_at` brought this.
@@ -228,7 +231,7 @@ impl Model {
             return;
         }
         if self.held_back {
-            self.renewed(now);
+            self.refreshed(now);
         }
         let margin = (lifetime / 10).clamp(secs(1), secs(30)).min(lifetime / 2);
         let kept = now - asked_at + secs(1);
@@ -270,10 +273,10 @@ impl Model {
         }
         let quiet = self.last_rejection.replace(now);
         if quiet.is_none_or(|last| now - last >= secs(300)) {
-            self.renewals = 0;
-            self.renewed_until = Duration::ZERO;
+            self.refreshes = 0;
+            self.refreshed_until = Duration::ZERO;
         }
-        self.held_back = now >= self.window_until && now >= self.renewed_until;
+        self.held_back = now >= self.window_until && now >= self.refreshed_until;
     }
 
     /// A request ended with an error of ours.
@@ -340,7 +343,7 @@ impl World {
                     landing.2 = true;
                     let retry_after = secs(retry_after.unwrap_or(0));
                     model.failed(!refused, retry_after, now);
-                    let kind = if refused { ErrorKind::Refused } else { ErrorKind::Unavailable };
+                    let kind = if refused { ErrorKind::Denied } else { ErrorKind::Unavailable };
                     return Err(Error::new(kind).with_retry_after(retry_after).into());
                 }
                 Answer::Panic => {
@@ -361,7 +364,7 @@ impl World {
                 _ => secs(60),
             };
             model.landed(&secret, lifetime, asked_at, now);
-            Token::bearer(secret).lifetime(lifetime)
+            Token::bearer(secret).with_lifetime(lifetime)
         };
         landing.2 = true;
         Ok(token)
@@ -434,7 +437,7 @@ async fn live(steps: Vec<Step>) -> Vec<String> {
                     running.spawn(async move {
                         let answer = async {
                             let result = match replay {
-                                true => layer.replay(EmptyBody).layer(inner).oneshot(request).await,
+                                true => layer.replay(IfEmpty).layer(inner).oneshot(request).await,
                                 false => layer.replay(Never).layer(inner).oneshot(request).await,
                             };
                             if let Err(error) = result {

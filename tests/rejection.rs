@@ -20,9 +20,12 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
+use tower::BoxError;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_oauth::{
-    BoxError, EmptyBody, ErrorKind, Never, OAuthLayer, Phase, Reason, Replay, Token, TokenCache,
+    ErrorKind, OAuthLayer, RefreshReason, Token, TokenCache,
+    cache::TokenState,
+    replay::{IfEmpty, Never, Replay},
 };
 
 const URI: &str = "https://api.example.com/";
@@ -72,12 +75,12 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_requests_with_one_revoked_token_cost_one_renewal() {
+async fn a_thousand_requests_with_one_revoked_token_cost_one_refresh() {
     let (endpoint, guard) = (hour(), Guard::default());
     let cache = warm(&endpoint).await;
     guard.revoke("token-1");
     guard.delay(ms(20));
-    assert_eq!(herd(1_000, &cache, &guard, EmptyBody).await, (1_000, 0));
+    assert_eq!(herd(1_000, &cache, &guard, IfEmpty).await, (1_000, 0));
     assert_eq!(endpoint.count(), 2);
     let seen = guard.seen();
     assert_eq!(seen.len(), 2_000);
@@ -85,18 +88,18 @@ async fn a_thousand_requests_with_one_revoked_token_cost_one_renewal() {
     assert!(seen[1_000..].iter().all(|token| token == "Bearer token-2"));
 
     // The fetcher learns why it is asked, and which token is to be replaced.
-    assert_eq!(endpoint.reasons(), [Reason::Cold, Reason::Rejected]);
+    assert_eq!(endpoint.reasons(), [RefreshReason::Cold, RefreshReason::Rejected]);
     assert_eq!(endpoint.last_request().previous.unwrap().expose_secret(), "token-1");
 }
 
 /// The same on threads that really run at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_thousand_requests_on_four_threads_cost_one_renewal() {
+async fn a_thousand_requests_on_four_threads_cost_one_refresh() {
     for _ in 0..5 {
         let (endpoint, guard) = (hour().delay(ms(5)), Guard::default());
         let cache = warm(&endpoint).await;
         guard.revoke("token-1");
-        assert_eq!(herd(1_000, &cache, &guard, EmptyBody).await, (1_000, 0));
+        assert_eq!(herd(1_000, &cache, &guard, IfEmpty).await, (1_000, 0));
         assert_eq!((endpoint.count(), endpoint.most_running()), (2, 1));
         let is = |token: &str| guard.seen().iter().filter(|seen| *seen == token).count();
         assert_eq!(is("Bearer token-2"), 1_000);
@@ -113,12 +116,12 @@ async fn fifty_late_rejections_cost_nothing_more() {
     guard.delay(secs(10));
     let late = tokio::spawn({
         let (cache, guard) = (cache.clone(), guard.clone());
-        async move { herd(50, &cache, &guard, EmptyBody).await }
+        async move { herd(50, &cache, &guard, IfEmpty).await }
     });
     sleep(secs(1)).await;
-    // ... and long before that the token is renewed.
+    // ... and long before that the token is refreshed.
     guard.delay(ms(0));
-    assert_eq!(herd(1, &cache, &guard, EmptyBody).await, (1, 0));
+    assert_eq!(herd(1, &cache, &guard, IfEmpty).await, (1, 0));
     assert_eq!(endpoint.count(), 2);
     guard.delay(ms(20));
     assert_eq!(late.await.unwrap(), (50, 0));
@@ -161,7 +164,7 @@ async fn a_resource_that_always_says_401_costs_at_most_eight_token_requests() {
     for chance in [0.0, 1.0] {
         let (endpoint, guard) = (hour(), Guard::default());
         guard.reject_every(1);
-        assert_eq!(ten_minutes(&endpoint, &guard, chance, EmptyBody).await, (0, 60_000));
+        assert_eq!(ten_minutes(&endpoint, &guard, chance, IfEmpty).await, (0, 60_000));
         println!("always 401, replays, chance {chance}: {} token requests", endpoint.count());
         assert!((2..=8).contains(&endpoint.count()), "{}", endpoint.count());
 
@@ -185,35 +188,38 @@ async fn one_bad_replica_of_ten_costs_at_most_eight_token_requests() {
     // With replays a handful more are served.
     let (endpoint, guard) = (hour(), Guard::default());
     guard.reject_every(10);
-    let (accepted, rejected) = ten_minutes(&endpoint, &guard, 0.0, EmptyBody).await;
+    let (accepted, rejected) = ten_minutes(&endpoint, &guard, 0.0, IfEmpty).await;
     assert_eq!(accepted + rejected, 60_000);
     assert!((5_900..6_100).contains(&rejected), "{rejected}");
     println!("one replica of ten, replays: {} token requests", endpoint.count());
     assert!((2..=8).contains(&endpoint.count()), "{}", endpoint.count());
 }
 
-/// When the token was renewed, in milliseconds, if every request is rejected.
-async fn renewals(chance: f64, how_long: std::time::Duration) -> Vec<u128> {
+/// When the token was refreshed, in milliseconds, if every request is rejected.
+async fn refreshes(chance: f64, how_long: std::time::Duration) -> Vec<u128> {
     let (endpoint, guard) = (hour().delay(ms(0)), Guard::default());
     guard.reject_every(1);
     let cache = endpoint.cache_with(chance).build();
     cache.warm_up().await.unwrap();
-    let (start, mut renewals, mut before) = (Instant::now(), Vec::new(), 1);
+    let (start, mut refreshes, mut before) = (Instant::now(), Vec::new(), 1);
     while start.elapsed() < how_long {
-        assert_eq!(herd(1, &cache, &guard, EmptyBody).await, (0, 1));
+        assert_eq!(herd(1, &cache, &guard, IfEmpty).await, (0, 1));
         if endpoint.count() > before {
             before = endpoint.count();
-            renewals.push(start.elapsed().as_millis());
+            refreshes.push(start.elapsed().as_millis());
         }
         sleep(ms(250)).await;
     }
-    renewals
+    refreshes
 }
 
 #[tokio::test(start_paused = true)]
-async fn renewals_get_rarer_from_time_to_time() {
-    assert_eq!(renewals(0.0, secs(700)).await, [0, 1_000, 5_000, 21_000, 85_000, 385_000, 685_000]);
-    assert_eq!(renewals(1.0, secs(700)).await, [0, 1_250, 6_250, 26_250, 106_250, 481_250]);
+async fn refreshes_get_rarer_from_time_to_time() {
+    assert_eq!(
+        refreshes(0.0, secs(700)).await,
+        [0, 1_000, 5_000, 21_000, 85_000, 385_000, 685_000]
+    );
+    assert_eq!(refreshes(1.0, secs(700)).await, [0, 1_250, 6_250, 26_250, 106_250, 481_250]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,7 +228,7 @@ async fn only_five_minutes_without_a_rejection_make_them_as_frequent_as_before()
     let cache = warm(&endpoint).await;
     let rejected = async || {
         guard.reject_every(1);
-        assert_eq!(herd(1, &cache, &guard, EmptyBody).await, (0, 1));
+        assert_eq!(herd(1, &cache, &guard, IfEmpty).await, (0, 1));
         guard.reject_every(0);
         endpoint.count()
     };
@@ -232,7 +238,7 @@ async fn only_five_minutes_without_a_rejection_make_them_as_frequent_as_before()
     sleep(secs(4)).await;
     assert_eq!(rejected().await, 4);
     // A success in between changes nothing.
-    assert_eq!(herd(100, &cache, &guard, EmptyBody).await, (100, 0));
+    assert_eq!(herd(100, &cache, &guard, IfEmpty).await, (100, 0));
     sleep(secs(15)).await;
     assert_eq!(rejected().await, 4);
     // An ignored rejection counts: the 5 minutes begin with it.
@@ -256,8 +262,8 @@ async fn a_rejection_while_the_token_is_being_refreshed_joins_that_fetch() {
     guard.revoke("token-1");
     guard.delay(ms(20));
     // The first of them sets the refresh off, and all of them are sent with the stale token.
-    assert_eq!(herd(100, &cache, &guard, EmptyBody).await, (100, 0));
-    assert_eq!(endpoint.reasons(), [Reason::Cold, Reason::Stale]);
+    assert_eq!(herd(100, &cache, &guard, IfEmpty).await, (100, 0));
+    assert_eq!(endpoint.reasons(), [RefreshReason::Cold, RefreshReason::Stale]);
     assert_eq!(guard.requests(), 200);
 }
 
@@ -267,7 +273,7 @@ async fn a_rejected_token_is_not_used_while_it_is_being_replaced() {
     let cache = warm(&endpoint).await;
     guard.revoke("token-1");
     assert_eq!(herd(1, &cache, &guard, Never).await, (0, 1));
-    assert_eq!(cache.status().phase, Phase::Rejected);
+    assert_eq!(cache.status().phase, TokenState::Rejected);
     assert!(cache.status().fetching);
     // They wait for the same fetch.
     let start = Instant::now();
@@ -277,7 +283,7 @@ async fn a_rejected_token_is_not_used_while_it_is_being_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn if_the_token_ends_while_its_renewal_fails_the_others_get_the_error() {
+async fn if_the_token_ends_while_its_refresh_fails_the_others_get_the_error() {
     let endpoint = Endpoint::with_lifetime(secs(10)).delay(ms(0));
     let guard = Guard::default();
     let cache = endpoint.cache_with(0.0).build();
@@ -289,7 +295,7 @@ async fn if_the_token_ends_while_its_renewal_fails_the_others_get_the_error() {
     guard.reject_every(1);
     let rejected = tokio::spawn({
         let (cache, guard) = (cache.clone(), guard.clone());
-        async move { herd(1, &cache, &guard, EmptyBody).await }
+        async move { herd(1, &cache, &guard, IfEmpty).await }
     });
     sleep(ms(10)).await;
     assert_eq!(cache.token().await.unwrap_err().kind(), ErrorKind::Unavailable);
@@ -319,15 +325,15 @@ async fn a_token_that_never_changes_is_not_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn never_gives_the_answer_at_once_and_renews_for_the_next_request() {
+async fn never_gives_the_answer_at_once_and_refreshes_for_the_next_request() {
     let (endpoint, guard) = (hour(), Guard::default());
     let cache = warm(&endpoint).await;
     guard.revoke("token-1");
     let start = Instant::now();
     assert_eq!(herd(1, &cache, &guard, Never).await, (0, 1));
-    assert_eq!(start.elapsed(), ms(0), "its caller waited for the renewal");
+    assert_eq!(start.elapsed(), ms(0), "its caller waited for the refresh");
     sleep(secs(1)).await;
-    assert_eq!(endpoint.reasons(), [Reason::Cold, Reason::Rejected]);
+    assert_eq!(endpoint.reasons(), [RefreshReason::Cold, RefreshReason::Rejected]);
     assert_eq!(herd(1, &cache, &guard, Never).await, (1, 0));
     assert_eq!(guard.seen(), ["Bearer token-1", "Bearer token-2"]);
 }
@@ -337,7 +343,7 @@ async fn a_rejected_replay_is_not_replayed() {
     let (endpoint, guard) = (hour(), Guard::default());
     guard.reject_every(1);
     let cache = warm(&endpoint).await;
-    assert_eq!(herd(1, &cache, &guard, EmptyBody).await, (0, 1));
+    assert_eq!(herd(1, &cache, &guard, IfEmpty).await, (0, 1));
     assert_eq!(guard.seen(), ["Bearer token-1", "Bearer token-2"]);
     assert_eq!(endpoint.count(), 2);
 }
@@ -347,8 +353,8 @@ async fn who_noticed_the_rejection_may_leave() {
     let (endpoint, guard) = (hour(), Guard::default());
     let cache = warm(&endpoint).await;
     guard.revoke("token-1");
-    assert!(timeout(ms(10), herd(10, &cache, &guard, EmptyBody)).await.is_err());
-    assert_eq!(herd(10, &cache, &guard, EmptyBody).await, (10, 0));
+    assert!(timeout(ms(10), herd(10, &cache, &guard, IfEmpty)).await.is_err());
+    assert_eq!(herd(10, &cache, &guard, IfEmpty).await, (10, 0));
     assert_eq!(endpoint.count(), 2);
 }
 
@@ -365,7 +371,7 @@ async fn the_service_may_be_gone_when_the_answer_comes() {
 
 /// Everyday life of test suites: one static cache, one runtime per test.
 #[test]
-fn a_renewal_whose_runtime_ended_is_made_again_by_the_next_request() {
+fn a_refresh_whose_runtime_ended_is_made_again_by_the_next_request() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (endpoint, guard) = (hour().delay(ms(0)), Guard::default());
     let cache = TokenCache::new(endpoint.fetcher());
@@ -377,7 +383,7 @@ fn a_renewal_whose_runtime_ended_is_made_again_by_the_next_request() {
         assert_eq!(herd(1, &cache, &guard, Never).await, (0, 1));
     });
     drop(first);
-    assert_eq!(cache.status().phase, Phase::Rejected);
+    assert_eq!(cache.status().phase, TokenState::Rejected);
     endpoint.set(Answer::New(secs(3600)));
     assert_eq!(runtime().block_on(herd(5, &cache, &guard, Never)), (5, 0));
     assert!(guard.seen()[1..].iter().all(|token| token != "Bearer token-1"));
@@ -400,11 +406,11 @@ fn without_a_runtime_the_answer_comes_as_it_is() {
         let mut without = tokio_test::task::spawn(send(never, get(URI)));
         assert_eq!(without.poll(), std::task::Poll::Ready(StatusCode::UNAUTHORIZED), "{round}");
     }
-    assert_eq!(cache.status().phase, Phase::Fresh);
+    assert_eq!(cache.status().phase, TokenState::Fresh);
     assert_eq!(endpoint.count(), 1);
 }
 
-/// Places in the client are given back while the token is renewed, and a replay queues like every
+/// Places in the client are given back while the token is refreshed, and a replay queues like every
 /// request.
 #[tokio::test(start_paused = true)]
 async fn a_limited_client_is_no_deadlock() {
@@ -516,31 +522,31 @@ async fn an_answer_with_a_body_is_not_trailers_only() {
 fn failures() -> Vec<Answer> {
     vec![
         Answer::Fail(ErrorKind::Unavailable),
-        Answer::Fail(ErrorKind::Refused),
+        Answer::Fail(ErrorKind::Denied),
         Answer::Panic,
         Answer::Never,
-        Answer::Token(Token::bearer("token-1").lifetime(secs(3600))),
+        Answer::Token(Token::bearer("token-1").with_lifetime(secs(3600))),
         Answer::Token(Token::bearer("not\na header")),
     ]
 }
 
 #[tokio::test(start_paused = true)]
-async fn if_the_renewal_fails_callers_get_the_resources_own_answer() {
+async fn if_the_refresh_fails_callers_get_the_resources_own_answer() {
     for failure in failures() {
         let (endpoint, guard) = (hour(), Guard::default());
         let cache = warm(&endpoint).await;
         endpoint.set(failure);
         guard.reject_every(1);
         // Its words and headers are compared in `send`.
-        assert_eq!(herd(100, &cache, &guard, EmptyBody).await, (0, 100));
+        assert_eq!(herd(100, &cache, &guard, IfEmpty).await, (0, 100));
         assert_eq!((guard.requests(), endpoint.count()), (100, 2));
 
         // The token stays in use, and in the failure window rejections are ignored.
-        assert_eq!(cache.status().phase, Phase::Fresh);
+        assert_eq!(cache.status().phase, TokenState::Fresh);
         assert!(cache.status().last_error.is_some());
-        assert_eq!(herd(100, &cache, &guard, EmptyBody).await, (0, 100));
+        assert_eq!(herd(100, &cache, &guard, IfEmpty).await, (0, 100));
         guard.reject_every(0);
-        assert_eq!(herd(100, &cache, &guard, EmptyBody).await, (100, 0));
+        assert_eq!(herd(100, &cache, &guard, IfEmpty).await, (100, 0));
         assert_eq!(endpoint.count(), 2);
         assert!(guard.seen().iter().all(|token| token == "Bearer token-1"));
 
@@ -548,14 +554,14 @@ async fn if_the_renewal_fails_callers_get_the_resources_own_answer() {
         sleep(secs(2)).await;
         endpoint.set(Answer::New(secs(3600)));
         guard.revoke("token-1");
-        assert_eq!(herd(1, &cache, &guard, EmptyBody).await, (1, 0));
+        assert_eq!(herd(1, &cache, &guard, IfEmpty).await, (1, 0));
         assert_eq!(endpoint.count(), 3);
     }
 }
 
 /// Those who came while the token was held back are not those whose token was rejected.
 #[tokio::test(start_paused = true)]
-async fn if_the_renewal_fails_others_go_on_with_the_token() {
+async fn if_the_refresh_fails_others_go_on_with_the_token() {
     for failure in failures() {
         let (endpoint, guard) = (hour(), Guard::default());
         let cache = warm(&endpoint).await;
@@ -563,12 +569,12 @@ async fn if_the_renewal_fails_others_go_on_with_the_token() {
         guard.reject_every(1);
         let rejected = tokio::spawn({
             let (cache, guard) = (cache.clone(), guard.clone());
-            async move { herd(1, &cache, &guard, EmptyBody).await }
+            async move { herd(1, &cache, &guard, IfEmpty).await }
         });
         sleep(ms(10)).await;
-        assert_eq!(cache.status().phase, Phase::Rejected);
+        assert_eq!(cache.status().phase, TokenState::Rejected);
         guard.reject_every(0);
-        assert_eq!(herd(100, &cache, &guard, EmptyBody).await, (100, 0));
+        assert_eq!(herd(100, &cache, &guard, IfEmpty).await, (100, 0));
         assert_eq!(rejected.await.unwrap(), (0, 1));
         assert!(guard.seen().iter().all(|token| token == "Bearer token-1"));
         assert_eq!(endpoint.count(), 2);
@@ -582,13 +588,13 @@ async fn if_a_refresh_fails_whose_token_was_rejected_the_token_goes_on() {
     sleep(cache.status().refresh_in.unwrap()).await;
     endpoint.set(Answer::Fail(ErrorKind::Unavailable));
     guard.reject_every(1);
-    assert_eq!(herd(10, &cache, &guard, EmptyBody).await, (0, 10));
+    assert_eq!(herd(10, &cache, &guard, IfEmpty).await, (0, 10));
     guard.reject_every(0);
-    assert_eq!(herd(10, &cache, &guard, EmptyBody).await, (10, 0));
-    assert_eq!(endpoint.reasons(), [Reason::Cold, Reason::Stale]);
+    assert_eq!(herd(10, &cache, &guard, IfEmpty).await, (10, 0));
+    assert_eq!(endpoint.reasons(), [RefreshReason::Cold, RefreshReason::Stale]);
 }
 
-/// A renewal died with its runtime, and whoever comes next can send nobody either.
+/// A refresh died with its runtime, and whoever comes next can send nobody either.
 #[test]
 fn without_a_runtime_a_token_that_was_held_back_is_used_again() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -622,7 +628,7 @@ async fn a_replay_gives_its_place_back_for_another_token() {
             async move {
                 api.oneshot(get(URI)).await?;
                 sleep(ms(500)).await;
-                Ok::<_, BoxError>(Token::bearer(format!("token-{number}")).lifetime(secs(3)))
+                Ok::<_, BoxError>(Token::bearer(format!("token-{number}")).with_lifetime(secs(3)))
             }
         })
     };
@@ -631,7 +637,7 @@ async fn a_replay_gives_its_place_back_for_another_token() {
     cache.warm_up().await.unwrap();
     let start = Instant::now();
     let answer = tokio::spawn(send(OAuthLayer::with_source(cache).layer(api), get(URI)));
-    // While the renewal is under way somebody takes the only place, for longer than a token lives.
+    // While the refresh is under way somebody takes the only place, for longer than a token lives.
     sleep(ms(100)).await;
     let taken = places.acquire().await.unwrap();
     sleep(secs(5)).await;
@@ -675,15 +681,15 @@ async fn a_rejection_right_after_a_refresh_that_brought_the_same_token_is_ignore
     let (endpoint, guard) = (hour(), Guard::default());
     let cache = warm(&endpoint).await;
     sleep(cache.status().refresh_in.unwrap()).await;
-    endpoint.set(Answer::Token(Token::bearer("token-1").lifetime(secs(3600))));
-    assert_eq!(herd(1, &cache, &guard, EmptyBody).await, (1, 0));
+    endpoint.set(Answer::Token(Token::bearer("token-1").with_lifetime(secs(3600))));
+    assert_eq!(herd(1, &cache, &guard, IfEmpty).await, (1, 0));
     sleep(ms(100)).await;
-    assert_eq!(endpoint.reasons(), [Reason::Cold, Reason::Stale]);
+    assert_eq!(endpoint.reasons(), [RefreshReason::Cold, RefreshReason::Stale]);
     guard.revoke("token-1");
-    assert_eq!(herd(10, &cache, &guard, EmptyBody).await, (0, 10));
+    assert_eq!(herd(10, &cache, &guard, IfEmpty).await, (0, 10));
     assert_eq!(endpoint.count(), 2);
     endpoint.set(Answer::New(secs(3600)));
     sleep(secs(1)).await;
-    assert_eq!(herd(10, &cache, &guard, EmptyBody).await, (10, 0));
-    assert_eq!(endpoint.reasons()[2..], [Reason::Stale]);
+    assert_eq!(herd(10, &cache, &guard, IfEmpty).await, (10, 0));
+    assert_eq!(endpoint.reasons()[2..], [RefreshReason::Stale]);
 }

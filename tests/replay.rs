@@ -38,10 +38,11 @@ use tokio::{
 };
 use tokio_stream::{StreamExt, wrappers::UnboundedReceiverStream};
 use tokio_test::{assert_pending, task};
+use tower::BoxError;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_oauth::{
-    AsIs, BoxError, BufferBody, BufferedBody, CloneBody, EmptyBody, KeptBody, Never, OAuthLayer,
-    Replay, TokenCache,
+    OAuthLayer, TokenCache,
+    replay::{AsIs, Buffered, BufferedBody, ByClone, IfEmpty, KeptBody, Never, Replay},
 };
 
 const URI: &str = "https://api.example.com/orders?page=2";
@@ -157,11 +158,11 @@ where
 
 #[tokio::test(start_paused = true)]
 async fn a_replay_is_the_same_request_with_another_token() {
-    sends_the_same_again(Empty::<Bytes>::new(), EmptyBody).await;
-    sends_the_same_again(full("hello"), CloneBody).await;
-    sends_the_same_again(full("hello"), BufferBody::new(5)).await;
-    sends_the_same_again(Empty::<Bytes>::new(), BufferBody::new(0)).await;
-    let boxed = BufferBody::new(5).into_body(|body: BufferedBody<Full<Bytes>>| body.boxed());
+    sends_the_same_again(Empty::<Bytes>::new(), IfEmpty).await;
+    sends_the_same_again(full("hello"), ByClone).await;
+    sends_the_same_again(full("hello"), Buffered::new(5)).await;
+    sends_the_same_again(Empty::<Bytes>::new(), Buffered::new(0)).await;
+    let boxed = Buffered::new(5).into_body(|body: BufferedBody<Full<Bytes>>| body.boxed());
     sends_the_same_again(full("hello"), boxed).await;
 }
 
@@ -169,19 +170,19 @@ async fn a_replay_is_the_same_request_with_another_token() {
 async fn what_a_policy_does_not_replay_is_answered_as_it_came() {
     let rejected = StatusCode::UNAUTHORIZED;
     let twice = Twice::default();
-    assert_eq!(twice.exchange(request(full("hello")), EmptyBody).await, rejected);
+    assert_eq!(twice.exchange(request(full("hello")), IfEmpty).await, rejected);
     assert_eq!(twice.bodies(), ["hello"]);
     let twice = Twice::default();
     assert_eq!(twice.exchange(request(Empty::<Bytes>::new()), Never).await, rejected);
     assert_eq!(twice.bodies(), [""]);
     // One byte over the limit.
     let twice = Twice::default();
-    assert_eq!(twice.exchange(request(full("hello")), BufferBody::new(4)).await, rejected);
+    assert_eq!(twice.exchange(request(full("hello")), Buffered::new(4)).await, rejected);
     assert_eq!(twice.bodies(), ["hello"]);
     let twice = Twice::default();
     let (body, feed) = fed();
     feed.data("hel").data("lo").end();
-    assert_eq!(twice.exchange(request(body), BufferBody::new(4)).await, rejected);
+    assert_eq!(twice.exchange(request(body), Buffered::new(4)).await, rejected);
     assert_eq!(twice.bodies(), ["hello"]);
 }
 
@@ -223,7 +224,7 @@ async fn a_policy_of_ones_own() {
     }
 }
 
-// ---- `BufferBody`: an upload in the middle of which the answer comes ---------------------------
+// ---- `Buffered`: an upload in the middle of which the answer comes ---------------------------
 
 type Fed = StreamBody<UnboundedReceiverStream<Result<Frame<Bytes>, io::Error>>>;
 
@@ -271,13 +272,13 @@ struct Attempts<B> {
 }
 
 fn attempts<B: http_body::Body + Send + 'static>(body: B, limit: usize) -> Attempts<B> {
-    let (first, kept) = BufferBody::new(limit).keep(Request::new(body));
+    let (first, kept) = Buffered::new(limit).keep(Request::new(body));
     Attempts { first: first.into_body(), kept: kept.unwrap() }
 }
 
 impl<B: http_body::Body<Error: Into<BoxError>> + Send + 'static> Attempts<B> {
     fn replay(self) -> (BufferedBody<B>, Option<BufferedBody<B>>) {
-        (self.first, <BufferBody as Replay<B>>::again(self.kept).map(Request::into_body))
+        (self.first, <Buffered as Replay<B>>::again(self.kept).map(Request::into_body))
     }
 }
 
@@ -404,11 +405,11 @@ async fn the_first_attempt_is_fenced() {
 #[tokio::test]
 async fn who_waits_in_the_first_attempt_is_woken_by_the_fence() {
     let (body, feed) = fed();
-    let (first, kept) = BufferBody::new(100).keep(Request::new(body));
+    let (first, kept) = Buffered::new(100).keep(Request::new(body));
     let mut first = first.into_body();
     let mut parked = task::spawn(next(&mut first));
     assert_pending!(parked.poll());
-    let second = <BufferBody as Replay<Fed>>::again(kept.unwrap()).unwrap();
+    let second = <Buffered as Replay<Fed>>::again(kept.unwrap()).unwrap();
     assert!(parked.is_woken());
     let Poll::Ready(Some(Err(_))) = parked.poll() else { panic!("no error") };
     // And what comes now goes to the second.
@@ -555,7 +556,7 @@ proptest! {
 
 // ---- The discarded answer ----------------------------------------------------------------------
 
-/// When the second request came after the first answer, whose body is `body`. The renewal takes
+/// When the second request came after the first answer, whose body is `body`. The refresh takes
 /// 50 ms.
 async fn replayed_after<A>(body: A) -> std::time::Duration
 where
@@ -725,7 +726,7 @@ async fn early_401_over_hyper(length: Option<&str>) {
 
     let endpoint = Endpoint::with_lifetime(secs(3600)).delay(ms(20));
     let client = Client::builder(TokioExecutor::new()).build_http::<BufferedBody<Fed>>();
-    let layer = OAuthLayer::new(endpoint.fetcher()).replay(BufferBody::new(1024));
+    let layer = OAuthLayer::new(endpoint.fetcher()).replay(Buffered::new(1024));
     let service = layer.layer(client);
     let (body, feed) = fed();
     feed.data("one ");
@@ -734,7 +735,7 @@ async fn early_401_over_hyper(length: Option<&str>) {
         request.headers_mut().insert("content-length", length.parse().unwrap());
     }
     let answer = tokio::spawn(service.oneshot(request));
-    // After the renewal, in the middle of the second attempt, the rest comes.
+    // After the refresh, in the middle of the second attempt, the rest comes.
     while endpoint.answered() < 2 {
         sleep(ms(5)).await;
     }
@@ -778,7 +779,7 @@ async fn a_first_attempt_that_is_never_dropped_is_no_obstacle() {
     };
     let (body, feed) = fed();
     feed.data("one ").data("two").end();
-    let layer = OAuthLayer::with_source(warm().await).replay(BufferBody::new(1024));
+    let layer = OAuthLayer::with_source(warm().await).replay(Buffered::new(1024));
     let answer = layer.layer(resource).oneshot(request(body)).await.unwrap();
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "one two");
     let mut first = first.lock().unwrap().take().unwrap();

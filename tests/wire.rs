@@ -1,5 +1,5 @@
-//! Lenient in, strict out: what `ClientCredentials` sends, and what it makes of the answers.
-#![cfg(feature = "client-credentials")]
+//! Lenient in, strict out: what `TokenEndpoint` sends, and what it makes of the answers.
+#![cfg(feature = "token-endpoint")]
 
 use std::{
     convert::Infallible,
@@ -15,25 +15,28 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use proptest::prelude::*;
+use tower::BoxError;
 use tower::{ServiceExt, service_fn};
 use tower_oauth::{
-    AnswerFormat, BoxError, ClientAuth, ClientCredentials, ClientCredentialsBuilder, ClientSecret,
-    Error, ErrorKind, Exchange, LifetimeUnit, Member, Parameter, Placement, Reason, Token,
-    TokenRequest, Wire,
+    Error, ErrorKind, RefreshReason, Token, TokenEndpoint, TokenRequest,
+    token_endpoint::{
+        ClientAuth, EndpointRequest, LifetimeUnit, Member, Parameter, Placement, ResponseFormat,
+        Secret, TokenEndpointBuilder, Wire,
+    },
 };
 
 const URL: &str = "https://idp.example.com/oauth2/token";
 const SECRET: &str = "s3cr3t/+ &=ü\"";
 const OK: &str = r#"{"access_token":"tok","token_type":"Bearer","expires_in":3600}"#;
 
-fn builder() -> ClientCredentialsBuilder {
-    ClientCredentials::builder(URL).client_id("id").client_secret(SECRET)
+fn builder() -> TokenEndpointBuilder {
+    TokenEndpoint::builder(URL).client_id("id").client_secret(SECRET)
 }
 
 type Sent = (Method, Uri, HeaderMap, String);
 
 /// Fetches once and gives back what was sent.
-async fn sent(builder: ClientCredentialsBuilder) -> Sent {
+async fn sent(builder: TokenEndpointBuilder) -> Sent {
     let seen = Arc::new(Mutex::new(None));
     let http = {
         let seen = Arc::clone(&seen);
@@ -53,12 +56,12 @@ async fn sent(builder: ClientCredentialsBuilder) -> Sent {
     sent.unwrap()
 }
 
-async fn fetch(fetcher: ClientCredentials) -> Result<Token, Error> {
-    fetcher.oneshot(TokenRequest::new(Reason::Cold)).await
+async fn fetch(fetcher: TokenEndpoint) -> Result<Token, Error> {
+    fetcher.oneshot(TokenRequest::new(RefreshReason::Cold)).await
 }
 
 /// What becomes of an answer.
-async fn read(builder: ClientCredentialsBuilder, answer: Response<Bytes>) -> Result<Token, Error> {
+async fn read(builder: TokenEndpointBuilder, answer: Response<Bytes>) -> Result<Token, Error> {
     let http = service_fn(move |_: Request<Full<Bytes>>| {
         let answer = answer.clone().map(Full::new);
         async { Ok::<_, Infallible>(answer) }
@@ -158,7 +161,7 @@ async fn each_way_of_authentication() {
     assert_eq!(headers["x-secret"], "plain");
     assert_eq!(body, form(&[GRANT, both[0]]));
 
-    let none = ClientCredentials::builder(URL).client_id("id").auth(ClientAuth::None);
+    let none = TokenEndpoint::builder(URL).client_id("id").auth(ClientAuth::None);
     let (_, _, headers, body) = sent(none).await;
     assert!(!headers.contains_key("authorization"));
     assert_eq!(body, form(&[GRANT, both[0]]));
@@ -243,22 +246,22 @@ async fn a_file_is_read_for_every_token() {
             async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(OK)))) }
         })
     };
-    let fetcher = builder().client_secret(ClientSecret::file(&path)).build_with(http).unwrap();
+    let fetcher = builder().client_secret(Secret::file(&path)).build_with(http).unwrap();
 
     let error = fetch(fetcher.clone()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Fetch);
+    assert_eq!(error.kind(), ErrorKind::Fetcher);
     assert!(error.is_transient() && error.source().is_some());
     for secret in ["one", "two\r\n"] {
         std::fs::write(&path, secret).unwrap();
         fetch(fetcher.clone()).await.unwrap();
     }
     std::fs::write(&path, "\n").unwrap();
-    assert_eq!(fetch(fetcher).await.unwrap_err().kind(), ErrorKind::Fetch);
+    assert_eq!(fetch(fetcher).await.unwrap_err().kind(), ErrorKind::Fetcher);
     std::fs::remove_file(&path).unwrap();
     assert_eq!(*seen.lock().unwrap(), [basic("id", "one"), basic("id", "two")]);
 
     // Every cargo test has this one, and no test has the other one.
-    let env = |name| builder().client_secret(ClientSecret::env(name));
+    let env = |name| builder().client_secret(Secret::env(name));
     let manifest = env!("CARGO_MANIFEST_DIR");
     let (_, _, headers, _) = sent(env("CARGO_MANIFEST_DIR")).await;
     assert_eq!(headers["authorization"], basic("id", &form_value(manifest)));
@@ -326,9 +329,9 @@ async fn what_is_taken_for_a_token() {
         let token = read(builder(), answer(status, body.clone())).await;
         let token = token.unwrap_or_else(|error| panic!("{body}: {error}"));
         assert_eq!(token.expose_secret(), "tok", "{body}");
-        assert_eq!(token.get_lifetime(), lifetime.map(Duration::from_secs), "{body}");
-        assert!(token.get_age().is_some());
-        assert_eq!(token.get_renew_after(), None);
+        assert_eq!(token.lifetime(), lifetime.map(Duration::from_secs), "{body}");
+        assert!(token.age().is_some());
+        assert_eq!(token.refresh_after(), None);
     }
 
     let long = "x".repeat(64 * 1024);
@@ -397,21 +400,21 @@ async fn answers_of_another_shape() {
         .member(Member::ExpiresIn, "/data/ttl")
         .member(Member::TokenType, "kind")
         .lifetime_unit(LifetimeUnit::Milliseconds)
-        .renew_after(Duration::from_secs(60));
+        .refresh_after(Duration::from_secs(60));
     let body =
         r#"{"data":{"token":{"value":"tok"},"ttl":"90500"},"kind":"Bearer","token_type":"mac"}"#;
     let token = read(odd.clone(), answer(200, body)).await.unwrap();
     assert_eq!(token.expose_secret(), "tok");
-    assert_eq!(token.get_lifetime(), Some(Duration::from_millis(90_500)));
-    assert_eq!(token.get_renew_after(), Some(Duration::from_secs(60)));
+    assert_eq!(token.lifetime(), Some(Duration::from_millis(90_500)));
+    assert_eq!(token.refresh_after(), Some(Duration::from_secs(60)));
     let error = read(odd, answer(200, r#"{"data":{"token":[]}}"#)).await.unwrap_err();
     assert!(error.to_string().contains("no `/data/token/value`"), "{error}");
 
-    let form = builder().answer_format(AnswerFormat::Form);
+    let form = builder().response_format(ResponseFormat::Form);
     let body = "access_token=to%2Bk&expires_in=60&token_type=bearer";
     let token = read(form.clone(), answer(200, body)).await.unwrap();
     assert_eq!(token.expose_secret(), "to+k");
-    assert_eq!(token.get_lifetime(), Some(Duration::from_secs(60)));
+    assert_eq!(token.lifetime(), Some(Duration::from_secs(60)));
     let body = "error=bad_verification_code&error_description=x+y";
     let error = read(form.clone(), answer(200, body)).await.unwrap_err();
     assert_eq!(error.description(), Some("x y"));
@@ -422,59 +425,59 @@ async fn answers_of_another_shape() {
 
 #[tokio::test]
 async fn how_errors_are_read() {
-    use ErrorKind::{InvalidResponse, Refused, Unavailable};
+    use ErrorKind::{Denied, InvalidResponse, Unavailable};
     let html = "<html><body>Bad gateway for s3cr3t</body></html>";
     let is_html = Some("it is an HTML page");
     for (status, body, kind, code, description) in [
-        (400, r#"{"error":"invalid_client"}"#, Refused, Some("invalid_client"), None),
+        (400, r#"{"error":"invalid_client"}"#, Denied, Some("invalid_client"), None),
         (
             401,
             r#"{"error":"invalid_client","error_description":"no"}"#,
-            Refused,
+            Denied,
             Some("invalid_client"),
             Some("no"),
         ),
-        (400, r#"{"error":"Invalid Client"}"#, Refused, Some("invalid_client"), None),
-        (400, r#"{"error":"InvalidClient"}"#, Refused, Some("invalid_client"), None),
-        (400, r#"{"error":"INVALID-CLIENT"}"#, Refused, Some("invalid_client"), None),
+        (400, r#"{"error":"Invalid Client"}"#, Denied, Some("invalid_client"), None),
+        (400, r#"{"error":"InvalidClient"}"#, Denied, Some("invalid_client"), None),
+        (400, r#"{"error":"INVALID-CLIENT"}"#, Denied, Some("invalid_client"), None),
         (
             400,
             r#"{"code":"invalid_scope","message":"m"}"#,
-            Refused,
+            Denied,
             Some("invalid_scope"),
             Some("m"),
         ),
-        (400, r#"{"title":"Unauthorized Client"}"#, Refused, Some("unauthorized_client"), None),
-        (400, r#"{"error":"invalid_grant"}"#, Refused, Some("invalid_grant"), None),
-        (400, r#"{"error":"invalid_target"}"#, Refused, Some("invalid_target"), None),
+        (400, r#"{"title":"Unauthorized Client"}"#, Denied, Some("unauthorized_client"), None),
+        (400, r#"{"error":"invalid_grant"}"#, Denied, Some("invalid_grant"), None),
+        (400, r#"{"error":"invalid_target"}"#, Denied, Some("invalid_target"), None),
         // Another code than the one that it starts with.
         (
             400,
             r#"{"error":"invalid_client_metadata"}"#,
-            Refused,
+            Denied,
             None,
             Some("invalid_client_metadata"),
         ),
         (
             400,
             "400 Error (Unsupported Grant Type)",
-            Refused,
+            Denied,
             Some("unsupported_grant_type"),
             Some("400 Error (Unsupported Grant Type)"),
         ),
         (
             400,
             "error=invalid_grant&error_description=a+b",
-            Refused,
+            Denied,
             Some("invalid_grant"),
             Some("a b"),
         ),
-        (500, r#"{"error":"invalid_request"}"#, Refused, Some("invalid_request"), None),
-        (200, r#"{"error":"invalid_client"}"#, Refused, Some("invalid_client"), None),
+        (500, r#"{"error":"invalid_request"}"#, Denied, Some("invalid_request"), None),
+        (200, r#"{"error":"invalid_client"}"#, Denied, Some("invalid_client"), None),
         (
             200,
             r#"{"access_token":"tok","error":"invalid_client"}"#,
-            Refused,
+            Denied,
             Some("invalid_client"),
             None,
         ),
@@ -493,18 +496,18 @@ async fn how_errors_are_read() {
         (
             400,
             r#"{"type":"https://example.com/400.5","title":"Invalid credentials"}"#,
-            Refused,
+            Denied,
             None,
             Some("Invalid credentials"),
         ),
-        (403, r#"{"title":"t","detail":"d","status":403}"#, Refused, None, Some("d")),
-        (400, "", Refused, None, None),
-        (401, "", Refused, None, None),
-        (403, "nope\r\n", Refused, None, Some("nope")),
-        (404, "", Refused, None, None),
-        (400, r#"{"access_token":"tok","broken"#, Refused, None, None),
-        (400, r#"{"unknown":"tok"}"#, Refused, None, None),
-        (400, "[\"tok\"]", Refused, None, None),
+        (403, r#"{"title":"t","detail":"d","status":403}"#, Denied, None, Some("d")),
+        (400, "", Denied, None, None),
+        (401, "", Denied, None, None),
+        (403, "nope\r\n", Denied, None, Some("nope")),
+        (404, "", Denied, None, None),
+        (400, r#"{"access_token":"tok","broken"#, Denied, None, None),
+        (400, r#"{"unknown":"tok"}"#, Denied, None, None),
+        (400, "[\"tok\"]", Denied, None, None),
         (408, "", Unavailable, None, None),
         (429, "", Unavailable, None, None),
         (500, r#"{"message":"oops"}"#, Unavailable, None, Some("oops")),
@@ -515,15 +518,15 @@ async fn how_errors_are_read() {
         (429, r#"{"title":"Access Denied: slow"}"#, Unavailable, None, Some("Access Denied: slow")),
         (408, "invalid request: late", Unavailable, None, Some("invalid request: late")),
         (302, "invalid request: x", InvalidResponse, None, Some("invalid request: x")),
-        (429, r#"{"error":"Invalid Request"}"#, Refused, Some("invalid_request"), None),
-        (403, "Access denied: no", Refused, Some("access_denied"), Some("Access denied: no")),
+        (429, r#"{"error":"Invalid Request"}"#, Denied, Some("invalid_request"), None),
+        (403, "Access denied: no", Denied, Some("access_denied"), Some("Access denied: no")),
         (599, "", Unavailable, None, None),
-        (403, html, Refused, None, is_html),
+        (403, html, Denied, None, is_html),
         (407, html, InvalidResponse, None, is_html),
     ] {
         let error = read(builder(), answer(status, body)).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{status} {body}");
-        assert_eq!(error.is_transient(), kind != Refused, "{status} {body}");
+        assert_eq!(error.is_transient(), kind != Denied, "{status} {body}");
         assert_eq!(error.status(), StatusCode::from_u16(status).ok());
         assert_eq!(error.oauth_code(), code, "{status} {body}");
         assert_eq!(error.description(), description, "{status} {body}");
@@ -537,7 +540,7 @@ async fn how_errors_are_read() {
     let mut misnamed = answer(400, r#"{"title":"Invalid credentials"}"#);
     misnamed.headers_mut().insert("content-type", "text/html".parse().unwrap());
     let error = read(builder(), misnamed).await.unwrap_err();
-    assert_eq!((error.kind(), error.description()), (Refused, Some("Invalid credentials")));
+    assert_eq!((error.kind(), error.description()), (Denied, Some("Invalid credentials")));
     let mut unnamed = answer(503, "Sorry");
     unnamed.headers_mut().insert("content-type", "Text/HTML; charset=utf-8".parse().unwrap());
     assert_eq!(read(builder(), unnamed).await.unwrap_err().description(), is_html);
@@ -552,7 +555,7 @@ async fn an_error_that_is_too_long_is_still_one() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(error.retry_after(), Some(Duration::from_secs(77)));
     let error = read(builder(), answer(401, long())).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(error.hint().unwrap().contains("id and secret"));
 }
 
@@ -561,7 +564,7 @@ async fn an_answer_that_is_a_list() {
     let first = builder().member(Member::AccessToken, "/0/token").member(Member::ExpiresIn, "/1");
     let token = read(first.clone(), answer(200, r#"[{"token":"tok"},60,]"#)).await.unwrap();
     assert_eq!(token.expose_secret(), "tok");
-    assert_eq!(token.get_lifetime(), Some(Duration::from_secs(60)));
+    assert_eq!(token.lifetime(), Some(Duration::from_secs(60)));
     let error = read(first, answer(200, "[]")).await.unwrap_err();
     assert!(error.to_string().contains("no `/0/token`"), "{error}");
     let error = read(builder(), answer(200, "[]")).await.unwrap_err();
@@ -572,7 +575,7 @@ async fn an_answer_that_is_a_list() {
 async fn an_answer_that_is_written_otherwise() {
     let form = answer(200, "access_token=tok&token_type=bearer");
     let error = read(builder(), form).await.unwrap_err();
-    assert!(error.hint().unwrap().contains("`answer_format`"), "{error}");
+    assert!(error.hint().unwrap().contains("`response_format`"), "{error}");
     let mut zipped = answer(200, &b"\x1f\x8b\x08"[..]);
     zipped.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
     let error = read(builder(), zipped).await.unwrap_err();
@@ -643,7 +646,7 @@ impl Drop for TempFile {
 
 #[tokio::test]
 async fn a_secret_s_file_that_is_none() {
-    let with = |path: &std::path::Path| builder().client_secret(ClientSecret::file(path));
+    let with = |path: &std::path::Path| builder().client_secret(Secret::file(path));
     let long = TempFile::new("long", &"a".repeat(64 * 1024 + 1));
     for (path, says) in [
         #[cfg(unix)]
@@ -652,7 +655,7 @@ async fn a_secret_s_file_that_is_none() {
         (&long.0, "longer than 64 KiB"),
     ] {
         let error = read(with(path), answer(200, OK)).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Fetch);
+        assert_eq!(error.kind(), ErrorKind::Fetcher);
         assert!(printed(&error).contains(says), "{}", printed(&error));
     }
     let marked = TempFile::new("marked", "\u{feff}abc\r\n");
@@ -663,7 +666,7 @@ async fn a_secret_s_file_that_is_none() {
 #[tokio::test]
 async fn parameters_and_headers_that_are_read_for_every_token() {
     let key = TempFile::new("key", "first-key");
-    let file = || ClientSecret::file(&key.0);
+    let file = || Secret::file(&key.0);
     let builder = builder().param("apikey", file()).header("X-Key", file());
     for content in ["first-key", "second-key"] {
         std::fs::write(&key.0, content).unwrap();
@@ -678,19 +681,19 @@ async fn parameters_and_headers_that_are_read_for_every_token() {
     assert_eq!(error.field(), Some("header"));
     drop(key);
     let error = read(builder, answer(200, OK)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Fetch);
+    assert_eq!(error.kind(), ErrorKind::Fetcher);
 }
 
 #[tokio::test]
 async fn a_client_that_a_layer_below_proves() {
-    let (.., body) = sent(ClientCredentials::builder(URL).auth(ClientAuth::None)).await;
+    let (.., body) = sent(TokenEndpoint::builder(URL).auth(ClientAuth::None)).await;
     assert_eq!(body, "grant_type=client_credentials");
 }
 
 #[tokio::test]
 async fn an_answer_that_echoes_a_key() {
     let key = "0123456789abcdef";
-    let alone = || ClientCredentials::builder(URL).client_id(key).auth(ClientAuth::None);
+    let alone = || TokenEndpoint::builder(URL).client_id(key).auth(ClientAuth::None);
     for builder in [
         builder().url(format!("{URL}?apikey={key}")),
         builder().url(format!("{URL}?apikey=%30123456789abcdef")),
@@ -817,14 +820,14 @@ async fn layers_between_the_grant_and_the_wire() {
         Ok::<_, BoxError>(Response::new(Full::new(Bytes::from(OK))))
     });
     let stack = tower::ServiceBuilder::new()
-        .map_request(|mut exchange: Exchange| {
+        .map_request(|mut exchange: EndpointRequest| {
             exchange.params.push("client_assertion", "jwt");
             exchange.headers.insert("dpop", "proof".parse().unwrap());
             exchange
         })
         .timeout(Duration::from_secs(1))
         .service(Wire::new(http));
-    let fetcher = ClientCredentials::builder(URL).client_id("id").auth(ClientAuth::None);
+    let fetcher = TokenEndpoint::builder(URL).client_id("id").auth(ClientAuth::None);
     fetch(fetcher.build_over(stack).unwrap()).await.unwrap();
 }
 
@@ -836,7 +839,7 @@ async fn readiness_only_right_before_the_call() {
     // The fetcher is ready while its HTTP service is not: it waits in its future, on a clone.
     let mut fetcher = builder().build_with(http).unwrap();
     fetcher.ready().await.unwrap();
-    let fetching = tokio::spawn(fetcher.oneshot(TokenRequest::new(Reason::Cold)));
+    let fetching = tokio::spawn(fetcher.oneshot(TokenRequest::new(RefreshReason::Cold)));
     tokio::task::yield_now().await;
     assert!(!fetching.is_finished());
     server.allow(1);
@@ -868,7 +871,7 @@ async fn a_token_is_as_old_as_its_request() {
     let fetcher = builder().build_with(http).unwrap();
     let (one, two) = tokio::join!(fetch(fetcher.clone()), fetch(fetcher));
     for token in [one.unwrap(), two.unwrap()] {
-        let age = token.get_age().unwrap().as_secs_f64();
+        let age = token.age().unwrap().as_secs_f64();
         // Not the time that the second one waited for its turn.
         assert!((5.0..5.5).contains(&age), "{age}");
     }
@@ -883,14 +886,14 @@ fn bad_configuration_names_the_field() {
         builder().auth(ClientAuth::Headers { client_id: None, client_secret: header.to_owned() })
     };
     let headers = (0..40_000).fold(builder(), |builder, n| builder.header(format!("x-{n}"), "1"));
-    let cases: Vec<(&str, ClientCredentialsBuilder)> = vec![
-        ("client_id", ClientCredentials::builder(URL).client_secret("s")),
+    let cases: Vec<(&str, TokenEndpointBuilder)> = vec![
+        ("client_id", TokenEndpoint::builder(URL).client_secret("s")),
         ("client_id", builder().client_id("")),
         ("client_id", builder().client_id("a:b").auth(ClientAuth::BasicRaw)),
-        ("client_secret", ClientCredentials::builder(URL).client_id("id")),
+        ("client_secret", TokenEndpoint::builder(URL).client_id("id")),
         ("client_secret", builder().client_secret("")),
-        ("client_secret", builder().client_secret(ClientSecret::env(""))),
-        ("client_secret", builder().client_secret(ClientSecret::file(""))),
+        ("client_secret", builder().client_secret(Secret::env(""))),
+        ("client_secret", builder().client_secret(Secret::file(""))),
         ("client_secret", secret_in("x-secret").client_secret("a\nb")),
         ("url", url("")),
         ("url", url("/oauth2/token")),
@@ -940,12 +943,12 @@ fn bad_configuration_names_the_field() {
         ),
         ("method", builder().method(Method::PUT)),
         ("method", builder().method(Method::HEAD)),
-        ("renew_after", builder().renew_after(Duration::ZERO)),
+        ("refresh_after", builder().refresh_after(Duration::ZERO)),
         (
             "url",
             url("https://h/?client_secret=x")
                 .auth(ClientAuth::Query)
-                .client_secret(ClientSecret::env("TOWER_OAUTH_NO_SUCH_VARIABLE")),
+                .client_secret(Secret::env("TOWER_OAUTH_NO_SUCH_VARIABLE")),
         ),
         ("header", builder().header("", "x")),
         ("header", builder().header("x", "a\nb")),
@@ -998,13 +1001,13 @@ async fn debug_shows_no_secret() {
     }));
     let exchanges = {
         let seen = Arc::clone(&seen);
-        wire.map_request(move |exchange: Exchange| {
+        wire.map_request(move |exchange: EndpointRequest| {
             *seen.lock().unwrap() = format!("{exchange:?}{exchange:#?}");
             exchange
         })
     };
     let fetcher = builder.clone().build_over(exchanges).unwrap();
-    let all: [&dyn Debug; 4] = [&builder, &fetcher, &wire, &ClientSecret::value(SECRET)];
+    let all: [&dyn Debug; 4] = [&builder, &fetcher, &wire, &Secret::value(SECRET)];
     for shown in all {
         shows_no_secret(&format!("{shown:?}{shown:#?}"));
     }
@@ -1045,8 +1048,8 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-fn survives(status: u16, body: Vec<u8>, format: AnswerFormat) {
-    let builder = builder().answer_format(format).member(Member::ExpiresIn, "/a/0/b");
+fn survives(status: u16, body: Vec<u8>, format: ResponseFormat) {
+    let builder = builder().response_format(format).member(Member::ExpiresIn, "/a/0/b");
     if let Err(error) = block_on(read(builder, answer(status, body))) {
         let length = error.description().map_or(0, |text| text.chars().count());
         assert!(length <= 300, "{error}");
@@ -1056,14 +1059,14 @@ fn survives(status: u16, body: Vec<u8>, format: AnswerFormat) {
 proptest! {
     #[test]
     fn any_bytes(status in 200_u16..600, body in prop::collection::vec(any::<u8>(), 0..300)) {
-        survives(status, body.clone(), AnswerFormat::Json);
-        survives(status, body, AnswerFormat::Form);
+        survives(status, body.clone(), ResponseFormat::Json);
+        survives(status, body, ResponseFormat::Form);
     }
 
     #[test]
     fn anything_like_json(status in prop::sample::select(vec![200_u16, 400]), body in json_like()) {
-        survives(status, body.clone().into_bytes(), AnswerFormat::Json);
-        survives(status, body.into_bytes(), AnswerFormat::Form);
+        survives(status, body.clone().into_bytes(), ResponseFormat::Json);
+        survives(status, body.into_bytes(), ResponseFormat::Form);
     }
 
     #[test]
@@ -1071,6 +1074,6 @@ proptest! {
         let body = format!(r#"{{"access_token":"{token}","expires_in":"{lifetime}" , }}"#);
         let read = block_on(read(builder(), answer(200, body))).unwrap();
         prop_assert_eq!(read.expose_secret(), token);
-        prop_assert_eq!(read.get_lifetime(), Some(Duration::from_secs(lifetime.into())));
+        prop_assert_eq!(read.lifetime(), Some(Duration::from_secs(lifetime.into())));
     }
 }

@@ -14,7 +14,10 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header::AUTHORIZATION};
 use tower::{BoxError, Layer, Service};
 use tower_http::{auth::AddAuthorizationLayer, set_header::SetRequestHeaderLayer};
-use tower_oauth::{BufferBody, CloneBody, Never, OAuthLayer, Token, TokenCache, fetch_fn};
+use tower_oauth::{
+    OAuthLayer, Token, TokenCache, fetch_fn,
+    replay::{Buffered, ByClone, Never},
+};
 
 use crate::{
     api::{Api, Inner, Request},
@@ -58,8 +61,8 @@ pub fn with<D: Drive, const WORDS: usize>(case: &str, inner: Inner<WORDS>, drive
             drive.drive(layer.replay(Never).layer(inner))
         }
         "empty_body" => drive.drive(layer().layer(inner)),
-        "clone_body" => drive.drive(layer().replay(CloneBody).layer(inner)),
-        "buffer_body" => drive.drive(layer().replay(BufferBody::new(64 * 1024)).layer(inner)),
+        "clone_body" => drive.drive(layer().replay(ByClone).layer(inner)),
+        "buffer_body" => drive.drive(layer().replay(Buffered::new(64 * 1024)).layer(inner)),
         _ => panic!("no such case: {case}"),
     }
 }
@@ -110,7 +113,7 @@ impl<S: Service<Request>> Service<Request> for Least<S> {
 /// A cache whose fetcher answers at once.
 pub fn cache() -> TokenCache {
     TokenCache::new(fetch_fn(|_| {
-        ready(Ok::<_, BoxError>(Token::bearer(secret()).lifetime(Duration::from_secs(3600))))
+        ready(Ok::<_, BoxError>(Token::bearer(secret()).with_lifetime(Duration::from_secs(3600))))
     }))
 }
 
@@ -123,7 +126,7 @@ fn layer_of(tokens: TokenCache) -> OAuthLayer {
     OAuthLayer::with_source(tokens).origin("https://api.example.com").unwrap()
 }
 
-/// A cache whose token is due while its renewal does not come.
+/// A cache whose token is due while its refresh does not come.
 fn stale() -> TokenCache {
     let fetches = Arc::new(AtomicUsize::new(0));
     TokenCache::new(fetch_fn(move |_| {
@@ -132,8 +135,8 @@ fn stale() -> TokenCache {
             if !first {
                 pending::<()>().await;
             }
-            let token = Token::bearer(secret()).lifetime(Duration::from_secs(3600));
-            Ok::<_, BoxError>(token.age(Duration::from_secs(3000)))
+            let token = Token::bearer(secret()).with_lifetime(Duration::from_secs(3600));
+            Ok::<_, BoxError>(token.with_age(Duration::from_secs(3000)))
         }
     }))
 }

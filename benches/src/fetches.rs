@@ -72,7 +72,7 @@ pub fn give_up() -> (usize, usize) {
     })
 }
 
-/// Requests in flight with one token are rejected one after the other: the renewals, and how many
+/// Requests in flight with one token are rejected one after the other: the refreshes, and how many
 /// of the requests got through in the end.
 pub fn late_401s(callers: usize) -> (usize, usize) {
     paused().block_on(async {

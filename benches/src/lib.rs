@@ -8,4 +8,4 @@ pub mod fetches;
 pub mod herd;
 pub mod hot;
 pub mod memory;
-pub mod renewal;
+pub mod refresh;

@@ -13,7 +13,9 @@ use http::{StatusCode, header::AUTHORIZATION};
 use http_body_util::Empty;
 use tokio::runtime::{Builder, Runtime};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
-use tower_oauth::{Clock, Never, OAuthLayer, OAuthService, Token, TokenCache, fetch_fn};
+use tower_oauth::{
+    OAuthLayer, OAuthService, Token, TokenCache, cache::Clock, fetch_fn, replay::Never,
+};
 
 use crate::{
     allocations::Allocations,

@@ -37,7 +37,7 @@ pub fn instructions(
     }
     let large = Kind { large: true, ..Kind::new("empty_body", 8) };
     let ratio = counts.of(large) / counts.of(Kind { case: "srh", ..large });
-    let name = "instructions, EmptyBody, 8 headers, inner of 304 bytes";
+    let name = "instructions, IfEmpty, 8 headers, inner of 304 bytes";
     print(Row::new(name, ratio, " × SRH", AtMost(1.6)));
 }
 
@@ -52,7 +52,7 @@ pub fn allocations(print: &mut dyn FnMut(Row)) {
         }
     }
     let large = Kind { large: true, ..Kind::new("empty_body", 8) };
-    let name = "allocations over SRH, EmptyBody, 8 headers, inner of 304 bytes";
+    let name = "allocations over SRH, IfEmpty, 8 headers, inner of 304 bytes";
     print(Row::new(name, over_srh(large), "", AtMost(3.0)));
 }
 
@@ -85,9 +85,9 @@ pub fn fetches(print: &mut dyn FnMut(Row)) {
         Exactly(2.0),
     ));
     print(Row::new("give-ups at 30 of 50 ms: fetches", fetched as f64, "", Exactly(1.0)));
-    let (renewals, served) = fetches::late_401s(50);
+    let (refreshes, served) = fetches::late_401s(50);
     assert_eq!(served, 50, "requests that were not sent again");
-    print(Row::new("50 late 401s: renewals", renewals as f64, "", Exactly(1.0)));
+    print(Row::new("50 late 401s: refreshes", refreshes as f64, "", Exactly(1.0)));
 }
 
 pub fn memory(print: &mut dyn FnMut(Row)) {

@@ -3,7 +3,7 @@
 use std::{error::Error, path::Path, time::Duration};
 
 use plotters::prelude::*;
-use tower_oauth_benches::renewal::Latencies;
+use tower_oauth_benches::refresh::Latencies;
 
 type Drawn = Result<(), Box<dyn Error>>;
 

@@ -17,7 +17,7 @@ use tower_oauth_benches::{
     herd::{self, Look, Through},
     hot::{self, Kind},
     memory,
-    renewal::{self, Latencies},
+    refresh::{self, Latencies},
 };
 
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 
 const FOLDER: &str = env!("CARGO_MANIFEST_DIR");
 const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
-const RENEWALS: Duration = Duration::from_secs(12);
+const REFRESHES: Duration = Duration::from_secs(12);
 
 pub fn write(rows: &[Row], counts: &mut Instructions, peers: &Peers) -> Result<(), Box<dyn Error>> {
     let folder = Path::new(FOLDER);
@@ -43,11 +43,11 @@ pub fn write(rows: &[Row], counts: &mut Instructions, peers: &Peers) -> Result<(
     hot_table(&mut text, counts)?;
     memory_table(&mut text)?;
     herd_table(&mut text, folder)?;
-    let (ours, blocking) = renewal::run(RENEWALS);
-    renewal_table(&mut text, &ours, &blocking)?;
+    let (ours, blocking) = refresh::run(REFRESHES);
+    refresh_table(&mut text, &ours, &blocking)?;
     pictures::latencies(
-        &folder.join("renewal.svg"),
-        "Tokens of 2 s, renewed at an endpoint that takes 50 ms",
+        &folder.join("refresh.svg"),
+        "Tokens of 2 s, refreshed at an endpoint that takes 50 ms",
         &[("a cache that blocks", &blocking, false), ("tower-oauth", &ours, true)],
     )?;
     peer_tables(&mut text, peers, folder)?;
@@ -186,17 +186,17 @@ fn herd_table(text: &mut String, folder: &Path) -> Result<(), Box<dyn Error>> {
     )
 }
 
-fn renewal_table(
+fn refresh_table(
     text: &mut String,
     ours: &Latencies,
     blocking: &Latencies,
 ) -> Result<(), Box<dyn Error>> {
     writeln!(
         text,
-        "\n## Renewal\n\n\
-         What requests wait, in µs, while tokens of 2 s are renewed at an endpoint that takes 50 ms, for {} s.\n\n\
+        "\n## Refresh\n\n\
+         What requests wait, in µs, while tokens of 2 s are refreshed at an endpoint that takes 50 ms, for {} s.\n\n\
          | cache | requests | p50 | p99 | p99.9 | longest |\n|---|---|---|---|---|---|",
-        RENEWALS.as_secs()
+        REFRESHES.as_secs()
     )?;
     for (name, latencies) in [("tower-oauth", ours), ("one that blocks", blocking)] {
         let [p50, p99, p999, max] = [0.5, 0.99, 0.999, 1.0]
@@ -245,7 +245,7 @@ fn peer_tables(text: &mut String, peers: &Peers, folder: &Path) -> Result<(), Bo
         "\nfetches: 1,000 and 10,000 callers without a token; requests of 1,000 callers while the \
          endpoint is down, and the slowest of them; callers that give up after 30 ms of a fetch \
          that takes 50; 50 requests in flight whose token is rejected.\n\n\
-         | case | herd of 1,000 | 10,000 | down | slowest, ms | give-ups: served on try | requests | late 401s: renewals |\n\
+         | case | herd of 1,000 | 10,000 | down | slowest, ms | give-ups: served on try | requests | late 401s: refreshes |\n\
          |---|---|---|---|---|---|---|---|"
     )?;
     for case in ["ours", "ours_empty_body"].iter().chain(PEERS) {
@@ -256,7 +256,7 @@ fn peer_tables(text: &mut String, peers: &Peers, folder: &Path) -> Result<(), Bo
             "down.{}.1000.slowest_ms",
             "giveup.{}.try",
             "giveup.{}.requests",
-            "late401.{}.renewals",
+            "late401.{}.refreshes",
         ]
         .map(|name| peers.value(&name.replace("{}", case)));
         writeln!(text, "| {case} | {} |", values.join(" | "))?;

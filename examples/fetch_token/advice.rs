@@ -25,10 +25,10 @@ pub(crate) fn on(error: &Error, own_certificate: bool) -> String {
     let says = |what: &str| causes.contains(what) || said.contains(what);
     let status = error.status().map(|status| status.as_u16());
     let advice: &[&str] = match error.kind() {
-        ErrorKind::Refused if matches!(status, Some(404 | 405 | 410)) => {
+        ErrorKind::Denied if matches!(status, Some(404 | 405 | 410)) => {
             &["Check that `url` is the token endpoint itself, down to the slash at its end."]
         }
-        ErrorKind::Refused => match error.oauth_code() {
+        ErrorKind::Denied => match error.oauth_code() {
             Some("invalid_client" | "unauthorized_client") | None => &[
                 "Compare id and secret with what the API's console shows, blanks at the end included.",
                 "Try another `auth`: \"basic\", \"basic_raw\" and \"body\" are all common.",
@@ -78,7 +78,7 @@ pub(crate) fn on(error: &Error, own_certificate: bool) -> String {
             "Check that `url` is the token endpoint itself, down to the slash at its end.",
             "If the token stands elsewhere in the answer, say where in [fetcher.member].",
         ],
-        ErrorKind::Fetch => &["Set what `client_secret` names in the configuration."],
+        ErrorKind::Fetcher => &["Set what `client_secret` names in the configuration."],
         ErrorKind::Config => &["Change the field in the configuration that is named above."],
         _ => &[],
     };

@@ -22,8 +22,8 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject},
 };
+use tower::BoxError;
 use tower::Service;
-use tower_oauth::BoxError;
 
 /// Whose certificates are taken.
 pub(crate) enum Trust {

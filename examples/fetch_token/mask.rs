@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{header, request};
 
 // The library's own, which finds a secret in whatever encoding a server echoes it.
-#[path = "../../src/client_credentials/echo.rs"]
+#[path = "../../src/token_endpoint/echo.rs"]
 mod echo;
 
 use crate::http_client::Record;

@@ -6,7 +6,7 @@ use http::{StatusCode, header};
 use serde_json::{Map, Value};
 
 // The library's own, so that the two read the same.
-#[path = "../../src/client_credentials/lenient.rs"]
+#[path = "../../src/token_endpoint/lenient.rs"]
 mod lenient;
 
 use crate::http_client::Answer;
@@ -27,7 +27,7 @@ impl Places {
             let place = fetcher.and_then(|fetcher| fetcher.get("member")?.get(name)?.as_str());
             place.unwrap_or(name).to_owned()
         };
-        let format = fetcher.and_then(|fetcher| fetcher.get("answer_format")?.as_str());
+        let format = fetcher.and_then(|fetcher| fetcher.get("response_format")?.as_str());
         Self {
             access_token: member("access_token"),
             expires_in: member("expires_in"),

@@ -126,14 +126,14 @@ pub(crate) fn token(
     let status = tokens.status();
     let _ = writeln!(out, "  token     {}", masked(token.expose_secret()));
     let _ = writeln!(out, "  type      {}", token_type.as_deref().unwrap_or("not said, so Bearer"));
-    let lifetime = token.get_lifetime().map(humane);
+    let lifetime = token.lifetime().map(humane);
     let _ = writeln!(
         out,
         "  lifetime  {}",
         lifetime.as_deref().unwrap_or("not said, so that of the policy")
     );
     if let (Some(refresh_in), Some(usable_for)) = (status.refresh_in, status.usable_for) {
-        let _ = writeln!(out, "  renewed   after {}, or earlier by chance", humane(refresh_in));
+        let _ = writeln!(out, "  refreshed   after {}, or earlier by chance", humane(refresh_in));
         let _ = writeln!(out, "  not sent  after {}", humane(usable_for));
     }
     let asked = record.scope();

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 /// A clock that never steps and that goes on while the machine sleeps.
 ///
-/// [`SystemClock`] is the default. A test puts its own in with [`TokenCacheBuilder::clock`](crate::TokenCacheBuilder::clock).
+/// [`SystemClock`] is the default. A test puts its own in with [`TokenCacheBuilder::clock`](crate::cache::TokenCacheBuilder::clock).
 pub trait Clock: Send + Sync + 'static {
     /// The time since some moment that is the same for every call.
     fn now(&self) -> Duration;

@@ -108,7 +108,7 @@ impl Core {
         lease.ok()
     }
 
-    /// A token that can be used now, and the flight that renews it if it is due.
+    /// A token that can be used now, and the flight that refreshes it if it is due.
     fn look(
         self: &Arc<Self>,
         state: &mut State,
@@ -118,9 +118,9 @@ impl Core {
             Look::Fresh(held) => Some((held, None)),
             Look::Stale(held) => {
                 let due = state.flight().is_none()
-                    && state.slot.may_renew(now)
+                    && state.slot.may_refresh(now)
                     && now >= state.no_timers_until;
-                // Without a runtime the next request that has one renews it.
+                // Without a runtime the next request that has one refreshes it.
                 Some((held, due.then(|| self.depart(state, now).ok()).flatten()))
             }
             Look::Nothing => None,
@@ -170,7 +170,7 @@ impl Core {
 
     /// A lease on what is held, from this thread's lane.
     fn lease(self: &Arc<Self>, state: &State, held: &Held) -> Result<TokenLease, Error> {
-        let record = || Record::new(held, self.lanes.generation(), Arc::clone(self)).map(Arc::new);
+        let record = || Record::new(held, Arc::clone(self)).map(Arc::new);
         if state.closed {
             return Ok(TokenLease(record()?));
         }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     thread,
 };
@@ -16,8 +16,6 @@ use crate::cache::lease::Record;
 /// They are cleared under the lock of the state, whenever what is held changes.
 pub(super) struct Lanes {
     lanes: Box<[Lane]>,
-    /// Counts the changes: a record of an older generation is not for new requests.
-    generation: AtomicU64,
 }
 
 /// The record for the threads that share this lane. Empty until it is used, and whenever what is
@@ -31,7 +29,7 @@ struct Lane {
 impl Lanes {
     pub(super) fn new() -> Self {
         let lanes = (0..lane_count()).map(|_| Lane::default()).collect();
-        Self { lanes, generation: AtomicU64::new(0) }
+        Self { lanes }
     }
 
     /// The lane of the thread that runs this.
@@ -41,13 +39,7 @@ impl Lanes {
         self.lanes[thread_number() & (self.lanes.len() - 1)].lock()
     }
 
-    #[inline(always)]
-    pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-
     pub(super) fn clear(&self) {
-        self.generation.fetch_add(1, Ordering::Release);
         for lane in &self.lanes {
             *lane.lock() = None;
         }

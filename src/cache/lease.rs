@@ -31,7 +31,6 @@ use crate::{
 pub(super) struct Record {
     authorization: HeaderValue,
     deadlines: Deadlines,
-    generation: u64,
     /// The tick in which it was last found fresh; at first one that never comes.
     fresh_in: AtomicU64,
     token: Token,
@@ -39,18 +38,17 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(held: &Held, generation: u64, core: Arc<Core>) -> Result<Self, Error> {
+    pub(super) fn new(held: &Held, core: Arc<Core>) -> Result<Self, Error> {
         Ok(Self {
-            authorization: held.token.own_authorization()?,
+            authorization: held.token.copied_header_value()?,
             deadlines: held.deadlines,
-            generation,
             fresh_in: AtomicU64::new(u64::MAX),
             token: held.token.clone(),
             core,
         })
     }
 
-    /// Whether the token is not due to be renewed; asked of the clock once per tick.
+    /// Whether the token is not due to be refreshed; asked of the clock once per tick.
     #[inline(always)]
     pub(super) fn is_fresh(&self) -> bool {
         let tick = self.core.clock.tick();
@@ -61,7 +59,7 @@ impl Record {
     fn is_fresh_now(&self, tick: Option<u64>) -> bool {
         let Deadlines { refresh_at, usable_until, .. } = self.deadlines;
         let fresh = self.core.clock.now() < refresh_at;
-        // A renewal may be a tick late, the end may not.
+        // A refresh may be a tick late, the end may not.
         if let (true, Some(tick)) = (fresh && refresh_at < usable_until, tick) {
             self.fresh_in.store(tick, Ordering::Relaxed);
         }
@@ -85,12 +83,6 @@ impl TokenLease {
         &self.0.token
     }
 
-    /// Whether it may be used without asking the slot.
-    #[inline(always)]
-    pub(super) fn is_fresh(&self) -> bool {
-        self.0.core.lanes.generation() == self.0.generation && self.0.is_fresh()
-    }
-
     /// Whether the token has not been replaced or held back since.
     pub(super) fn is_current(&self) -> bool {
         self.0.core.state().slot.in_use(self.0.token.id()).is_some()
@@ -98,10 +90,10 @@ impl TokenLease {
 }
 
 impl Lease for TokenLease {
-    type Renew = Renew;
+    type Reject = Reject;
 
     #[inline]
-    fn authorization(&self) -> HeaderValue {
+    fn header_value(&self) -> HeaderValue {
         self.0.authorization.clone()
     }
 
@@ -113,8 +105,8 @@ impl Lease for TokenLease {
         state.slot.in_use(self.0.token.id()).is_some_and(|held| now < held.deadlines.usable_until)
     }
 
-    fn reject(self) -> Renew {
-        Renew { lease: self, acquire: None }
+    fn reject(self) -> Reject {
+        Reject { lease: self, acquire: None }
     }
 }
 
@@ -129,15 +121,15 @@ impl fmt::Debug for TokenLease {
 ///
 /// # Cancel safety
 ///
-/// Does nothing until it is polled. Dropping it after that does not stop the renewal.
+/// Does nothing until it is polled. Dropping it after that does not stop the refresh.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct Renew {
+pub struct Reject {
     lease: TokenLease,
     acquire: Option<Acquire>,
 }
 
-impl Future for Renew {
+impl Future for Reject {
     type Output = Result<Option<TokenLease>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

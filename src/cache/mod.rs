@@ -1,9 +1,9 @@
-//! Keeping one token: fetched when it is needed, renewed before it expires, never twice at once.
+//! Keeping one token: fetched when it is needed, refreshed before it expires, never twice at once.
 //!
 //! ```text
 //! came                       refresh_at                usable_until   expires_at
 //!   |--------- fresh -----------|--------- stale ----------|-- margin --|
-//!         use it                   use it, one renews          wait        never sent
+//!         use it                   use it, one refreshes          wait        never sent
 //! ```
 
 mod acquire;
@@ -13,7 +13,6 @@ mod fetching;
 mod flight;
 mod lanes;
 mod lease;
-mod memo;
 mod policy;
 mod slot;
 mod state;
@@ -23,10 +22,10 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use self::{
     acquire::Acquire,
     clock::{Clock, SystemClock},
-    lease::{Renew, TokenLease},
+    lease::{Reject, TokenLease},
     policy::RefreshPolicy,
 };
-use self::{clock::CacheClock, core::Core, memo::Memo, slot::Look};
+use self::{clock::CacheClock, core::Core, slot::Look};
 use crate::{
     error::Error,
     fetch::{BoxFetch, FetchToken},
@@ -51,7 +50,8 @@ use crate::{
 /// Clones are handles of the same cache.
 ///
 /// ```
-/// # use tower_oauth::{BoxError, Token, TokenCache, fetch_fn};
+/// # use tower::BoxError;
+/// # use tower_oauth::{Token, TokenCache, fetch_fn};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), BoxError> {
 /// let tokens = TokenCache::new(fetch_fn(|_| async { Ok::<_, BoxError>(Token::bearer("abc")) }));
@@ -63,7 +63,6 @@ use crate::{
 #[derive(Clone)]
 pub struct TokenCache {
     handle: Arc<Handle>,
-    memo: Memo,
 }
 
 /// Counts the handles apart from the leases, whose records are part of the cache. It is padded: what
@@ -131,11 +130,11 @@ impl TokenCache {
         let now = core.clock.now();
         let state = core.state();
         let phase = match state.slot.look(now) {
-            Look::Fresh(_) => Phase::Fresh,
-            Look::Stale(_) => Phase::Stale,
-            Look::Nothing if state.slot.is_held_back() => Phase::Rejected,
-            Look::Nothing if state.slot.held().is_some() => Phase::Expired,
-            Look::Nothing => Phase::Empty,
+            Look::Fresh(_) => TokenState::Fresh,
+            Look::Stale(_) => TokenState::Stale,
+            Look::Nothing if state.slot.is_held_back() => TokenState::Rejected,
+            Look::Nothing if state.slot.held().is_some() => TokenState::Expired,
+            Look::Nothing => TokenState::Empty,
         };
         let deadlines = state.slot.held().map(|held| held.deadlines);
         let left = |until: Duration| until.saturating_sub(now);
@@ -155,16 +154,11 @@ impl TokenSource for TokenCache {
     type Acquire = Acquire;
 
     #[inline(always)]
-    fn peek(&mut self, _request: &RequestHead<'_>) -> Option<TokenLease> {
-        self.memo.lease().or_else(|| self.memo.renew(&self.handle.core))
-    }
-
-    #[inline(always)]
-    fn peek_shared(&self, _request: &RequestHead<'_>) -> Option<TokenLease> {
+    fn try_acquire(&self, _request: &RequestHead<'_>) -> Option<TokenLease> {
         self.handle.core.peek()
     }
 
-    fn acquire(&mut self, _request: &RequestHead<'_>) -> Acquire {
+    fn acquire(&self, _request: &RequestHead<'_>) -> Acquire {
         Acquire::new(Arc::clone(&self.handle.core))
     }
 }
@@ -180,8 +174,8 @@ impl fmt::Debug for TokenCache {
 #[non_exhaustive]
 pub struct CacheStatus {
     /// What the held token is good for.
-    pub phase: Phase,
-    /// The time until the token is renewed by the next request; zero if it is due.
+    pub phase: TokenState,
+    /// The time until the token is refreshed by the next request; zero if it is due.
     pub refresh_in: Option<Duration>,
     /// The time for which the token is still sent with requests.
     pub usable_for: Option<Duration>,
@@ -196,7 +190,7 @@ pub struct CacheStatus {
 /// What the token that a cache holds is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Phase {
+pub enum TokenState {
     /// There is none yet.
     Empty,
     /// It is not sent any more.
@@ -205,7 +199,7 @@ pub enum Phase {
     Fresh,
     /// The resource server rejected it; it waits for the fetch that is to replace it.
     Rejected,
-    /// It is used, and the next request has it renewed.
+    /// It is used, and the next request has it refreshed.
     Stale,
 }
 
@@ -219,7 +213,7 @@ pub struct TokenCacheBuilder {
 }
 
 impl TokenCacheBuilder {
-    /// When tokens are renewed, and until when they are used.
+    /// When tokens are refreshed, and until when they are used.
     pub fn refresh(mut self, policy: RefreshPolicy) -> Self {
         self.policy = policy;
         self
@@ -241,7 +235,7 @@ impl TokenCacheBuilder {
     /// The cache. Needs no runtime, and fetches nothing yet.
     pub fn build(self) -> TokenCache {
         let core = Core::new(self.fetcher, self.policy, self.clock, self.chance);
-        TokenCache { handle: Arc::new(Handle { core }), memo: Memo::default() }
+        TokenCache { handle: Arc::new(Handle { core }) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! When a token is renewed, and until when it is used.
+//! When a token is refreshed, and until when it is used.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::{error::Error, token::Token};
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// When a token is renewed, and until when it is used.
+/// When a token is refreshed, and until when it is used.
 ///
 /// Everything follows from the token's lifetime, so that tokens of two seconds and of a day both
 /// work without a setting:
@@ -15,13 +15,13 @@ pub(super) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// - It is used until a *margin* before it expires: a tenth of its lifetime, but at least a second,
 ///   at most 30 seconds, and never more than half of it. The margin covers the request's way to the
 ///   server, clocks that drift, and issuers that count in whole seconds.
-/// - It is renewed after four fifths of the time in which it can be used, or earlier, minus up to a
-///   tenth of that by chance, so that a fleet does not renew in one second. The request that finds
+/// - It is refreshed after four fifths of the time in which it can be used, or earlier, minus up to a
+///   tenth of that by chance, so that a fleet does not refresh in one second. The request that finds
 ///   it due is sent with the old one; nobody waits.
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_oauth::RefreshPolicy;
+/// use tower_oauth::cache::RefreshPolicy;
 ///
 /// let policy = RefreshPolicy::default().max_age(Duration::from_secs(20 * 60));
 /// assert!(RefreshPolicy::default().jitter(1.5).is_err());
@@ -46,7 +46,7 @@ impl Default for RefreshPolicy {
 }
 
 impl RefreshPolicy {
-    /// Renew a token at this age at the latest, however long it lives. Less than a second counts
+    /// Replacement a token at this age at the latest, however long it lives. Less than a second counts
     /// as a second. Default: its lifetime alone decides.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
@@ -63,7 +63,7 @@ impl RefreshPolicy {
         self
     }
 
-    /// The largest part of the time until renewal that chance may take off it, from 0 to 1.
+    /// The largest part of the time until refresh that chance may take off it, from 0 to 1.
     /// Default: 0.1.
     ///
     /// # Errors
@@ -104,8 +104,8 @@ impl RefreshPolicy {
         since_call: Duration,
         chance: f64,
     ) -> Deadlines {
-        let lifetime = token.get_lifetime().unwrap_or(self.default_lifetime).min(YEAR);
-        let age = token.get_age().unwrap_or(since_call).min(YEAR);
+        let lifetime = token.lifetime().unwrap_or(self.default_lifetime).min(YEAR);
+        let age = token.age().unwrap_or(since_call).min(YEAR);
         // From here to the end: times since the token was asked for.
         let margin = (lifetime / 10).clamp(SECOND, 30 * SECOND).min(lifetime / 2);
         // Kept for a second whatever it says: a server that says 0 costs one fetch a second.
@@ -116,8 +116,8 @@ impl RefreshPolicy {
         } else {
             // What the token's server asks for may come later than our four fifths, but early
             // enough to be done while the token can be used.
-            let due = match token.get_renew_after() {
-                Some(renew_after) => renew_after.max(kept).min(usable.mul_f64(0.95)),
+            let due = match token.refresh_after() {
+                Some(refresh_after) => refresh_after.max(kept).min(usable.mul_f64(0.95)),
                 None => usable.mul_f64(0.8),
             };
             let due = due.min(self.max_age.max(kept));
@@ -131,7 +131,7 @@ impl RefreshPolicy {
 /// A token's deadlines on the cache's clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Deadlines {
-    /// From here on a request that sees it has it renewed.
+    /// From here on a request that sees it has it refreshed.
     pub(super) refresh_at: Duration,
     /// From here on it is not sent.
     pub(super) usable_until: Duration,

@@ -9,15 +9,15 @@ use crate::{
         policy::{Deadlines, SECOND},
     },
     error::{Error, ErrorKind, TimeLeft},
-    fetch::{Reason, TokenRequest},
+    fetch::{RefreshReason, TokenRequest},
     token::Token,
 };
 
 const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
 
-/// How long after a renewal another rejection is ignored: a resource that rejects every token must
+/// How long after a refresh another rejection is ignored: a resource that rejects every token must
 /// not become a token request per request. Up to a quarter is added by chance.
-const RENEWAL_PAUSES: [Duration; 5] = [
+const REFRESH_PAUSES: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(4),
     Duration::from_secs(16),
@@ -52,7 +52,7 @@ struct Window {
 pub(super) enum Look {
     /// Use it.
     Fresh(Held),
-    /// Use it, and renew it if nobody does and no failure forbids it.
+    /// Use it, and refresh it if nobody does and no failure forbids it.
     Stale(Held),
     /// There is nothing to use.
     Nothing,
@@ -76,10 +76,10 @@ pub(super) struct Slot {
     /// Fetches in a row that ended alike and brought nothing new, and whether they were refused.
     failures: u32,
     refused: bool,
-    /// Renewals since rejections last stopped for five minutes, as an index of `RENEWAL_PAUSES`.
-    renewals: usize,
+    /// Refreshes since rejections last stopped for five minutes, as an index of `REFRESH_PAUSES`.
+    refreshes: usize,
     /// Until then another rejection is ignored.
-    renewed_until: Duration,
+    refreshed_until: Duration,
     last_rejection: Option<Duration>,
 }
 
@@ -91,8 +91,8 @@ impl Slot {
             window: None,
             failures: 0,
             refused: false,
-            renewals: 0,
-            renewed_until: Duration::ZERO,
+            refreshes: 0,
+            refreshed_until: Duration::ZERO,
             last_rejection: None,
         }
     }
@@ -131,8 +131,8 @@ impl Slot {
         self.window.as_ref().filter(|window| now < window.until)
     }
 
-    /// Whether a stale token may be renewed now.
-    pub(super) fn may_renew(&self, now: Duration) -> bool {
+    /// Whether a stale token may be refreshed now.
+    pub(super) fn may_refresh(&self, now: Duration) -> bool {
         self.window(now).is_none()
     }
 
@@ -142,10 +142,12 @@ impl Slot {
             return Err(error.clone());
         }
         let (reason, previous) = match &self.state {
-            State::Empty => (Reason::Cold, None),
-            State::Held(held) if now < held.deadlines.usable_until => (Reason::Stale, Some(held)),
-            State::Held(held) => (Reason::Expired, Some(held)),
-            State::HeldBack(held) => (Reason::Rejected, Some(held)),
+            State::Empty => (RefreshReason::Cold, None),
+            State::Held(held) if now < held.deadlines.usable_until => {
+                (RefreshReason::Stale, Some(held))
+            }
+            State::Held(held) => (RefreshReason::Expired, Some(held)),
+            State::HeldBack(held) => (RefreshReason::Rejected, Some(held)),
         };
         let mut request = TokenRequest::new(reason);
         request.previous = previous.map(|held| held.token.clone());
@@ -160,7 +162,7 @@ impl Slot {
         now: Duration,
         chance: f64,
     ) -> Result<Held, Error> {
-        if let Err(error) = token.authorization() {
+        if let Err(error) = token.header_value() {
             return Err(self.fail(error, now, chance));
         }
         let was_held_back = self.is_held_back();
@@ -183,7 +185,7 @@ impl Slot {
             None => Held { token, deadlines },
         };
         if was_held_back {
-            self.renewed(now, chance);
+            self.refreshed(now, chance);
         }
         self.state = State::Held(held.clone());
         self.window = None;
@@ -194,7 +196,7 @@ impl Slot {
     /// A fetch failed. Gives the error as everybody gets it.
     pub(super) fn fail(&mut self, error: Error, now: Duration, chance: f64) -> Error {
         if self.is_held_back() {
-            self.renewed(now, chance);
+            self.refreshed(now, chance);
             self.release();
         }
         let back_off = self.back_off(!error.is_transient(), chance);
@@ -215,10 +217,10 @@ impl Slot {
                 let held = held.clone();
                 let quiet = self.last_rejection.replace(now);
                 if quiet.is_none_or(|last| now.saturating_sub(last) >= FIVE_MINUTES) {
-                    self.renewals = 0;
-                    self.renewed_until = Duration::ZERO;
+                    self.refreshes = 0;
+                    self.refreshed_until = Duration::ZERO;
                 }
-                if self.window(now).is_some() || now < self.renewed_until {
+                if self.window(now).is_some() || now < self.refreshed_until {
                     return Verdict::Ignored;
                 }
                 self.state = State::HeldBack(held);
@@ -243,10 +245,10 @@ impl Slot {
         back_off(!refused, self.failures, chance)
     }
 
-    fn renewed(&mut self, now: Duration, chance: f64) {
-        let pause = RENEWAL_PAUSES[self.renewals.min(RENEWAL_PAUSES.len() - 1)];
-        self.renewals += 1;
-        self.renewed_until = now.saturating_add(pause + pause.mul_f64(chance / 4.0));
+    fn refreshed(&mut self, now: Duration, chance: f64) {
+        let pause = REFRESH_PAUSES[self.refreshes.min(REFRESH_PAUSES.len() - 1)];
+        self.refreshes += 1;
+        self.refreshed_until = now.saturating_add(pause + pause.mul_f64(chance / 4.0));
     }
 }
 

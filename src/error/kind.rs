@@ -8,7 +8,7 @@ pub enum ErrorKind {
     Expired,
     /// The fetcher failed before it asked, or with an error that is not of this crate: a secret's
     /// file or environment variable that is not there.
-    Fetch,
+    Fetcher,
     /// The request would take a token over plain HTTP to a host that is not this machine.
     InsecureOrigin,
     /// The token endpoint answered, but what it said is no token that can be used.
@@ -21,9 +21,9 @@ pub enum ErrorKind {
     Recursive,
     /// The authorization server refused: the same request will be refused again until somebody
     /// changes something (RFC 6749 §5.2).
-    Refused,
+    Denied,
     /// The request cannot take one more header.
-    Request,
+    TooManyHeaders,
     /// The fetch took longer than it may.
     Timeout,
     /// The token endpoint could not be reached, or said that it cannot answer now.
@@ -34,7 +34,7 @@ impl ErrorKind {
     pub(super) fn is_transient(self) -> bool {
         match self {
             Self::Expired
-            | Self::Fetch
+            | Self::Fetcher
             | Self::InvalidResponse
             | Self::Panicked
             | Self::Timeout
@@ -43,8 +43,8 @@ impl ErrorKind {
             | Self::InsecureOrigin
             | Self::NoRuntime
             | Self::Recursive
-            | Self::Refused
-            | Self::Request => false,
+            | Self::Denied
+            | Self::TooManyHeaders => false,
         }
     }
 
@@ -55,7 +55,7 @@ impl ErrorKind {
                 "every token expired while the inner service was getting ready; \
                  it is slower than the tokens live"
             }
-            Self::Fetch => "fetching an access token failed",
+            Self::Fetcher => "fetching an access token failed",
             Self::InsecureOrigin => {
                 "refused to send an access token over plain HTTP; \
                  use https, or name the origin with `OAuthLayer::origin`"
@@ -67,8 +67,10 @@ impl ErrorKind {
             }
             Self::Panicked => "the token fetcher panicked",
             Self::Recursive => "the token fetcher asked the cache that it is fetching for",
-            Self::Refused => "the authorization server refused to give a token",
-            Self::Request => "the request cannot take an Authorization header: it has too many",
+            Self::Denied => "the authorization server refused to give a token",
+            Self::TooManyHeaders => {
+                "the request cannot take an Authorization header: it has too many"
+            }
             Self::Timeout => "fetching an access token took too long",
             Self::Unavailable => "the token endpoint is unavailable",
         }

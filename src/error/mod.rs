@@ -8,8 +8,8 @@ use http::StatusCode;
 
 pub use self::kind::ErrorKind;
 
-/// An error of any type: tower's own `BoxError`.
-pub type BoxError = Box<dyn StdError + Send + Sync>;
+/// tower's `BoxError`.
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What left now until something is tried again; see [`Error::retry_after`].
 pub(crate) type TimeLeft = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -42,7 +42,7 @@ struct Inner {
 impl Error {
     /// An error of this kind without a cause.
     ///
-    /// A fetcher of one's own uses it to say more than a foreign error can: [`ErrorKind::Refused`]
+    /// A fetcher of one's own uses it to say more than a foreign error can: [`ErrorKind::Denied`]
     /// makes the cache wait longer before it asks again than [`ErrorKind::Unavailable`].
     pub fn new(kind: ErrorKind) -> Self {
         Self {
@@ -113,7 +113,7 @@ impl Error {
     pub(crate) fn from_fetcher(error: BoxError) -> Self {
         match Self::find(&*error) {
             Some(ours) => ours.clone(),
-            None => Self::new(ErrorKind::Fetch).with_source(error),
+            None => Self::new(ErrorKind::Fetcher).with_source(error),
         }
     }
 

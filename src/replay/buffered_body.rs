@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::error::BoxError;
 
-/// The body of one attempt: see [`BufferBody`](crate::BufferBody).
+/// The body of one attempt: see [`Buffered`](crate::replay::Buffered).
 pub struct BufferedBody<B> {
     shared: Arc<Mutex<Shared<B>>>,
     attempt: Attempt,

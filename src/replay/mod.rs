@@ -1,18 +1,18 @@
 //! Sending a rejected request again, once, with another token.
 
-mod buffer_body;
+mod buffered;
 mod buffered_body;
-mod clone_body;
-mod empty_body;
+mod by_clone;
+mod if_empty;
 mod never;
 
 use http::Request;
 
 pub use self::{
-    buffer_body::{AsIs, BufferBody, IntoBody, KeptBody, WrapBody},
+    buffered::{AsIs, Buffered, IntoBody, KeptBody, WrapBody},
     buffered_body::BufferedBody,
-    clone_body::CloneBody,
-    empty_body::EmptyBody,
+    by_clone::ByClone,
+    if_empty::IfEmpty,
     never::Never,
 };
 
@@ -20,10 +20,10 @@ pub use self::{
 ///
 /// | policy | body it takes | what it does |
 /// |---|---|---|
-/// | [`EmptyBody`] (default) | `http_body::Body + Default` | replays requests whose body is known to be empty |
-/// | [`CloneBody`] | `Clone` | replays by clone |
-/// | [`BufferBody`] | any `http_body::Body` | streams through and keeps the bytes up to a limit |
-/// | [`Never`] | any | replays nothing; the token is renewed for the next request |
+/// | [`IfEmpty`] (default) | `http_body::Body + Default` | replays requests whose body is known to be empty |
+/// | [`ByClone`] | `Clone` | replays by clone |
+/// | [`Buffered`] | any `http_body::Body` | streams through and keeps the bytes up to a limit |
+/// | [`Never`] | any | replays nothing; the token is refreshed for the next request |
 ///
 /// A policy that cannot replay a request keeps nothing of it, and the answer goes to the caller as
 /// it came.

@@ -4,7 +4,7 @@ use http::Request;
 
 use crate::replay::Replay;
 
-/// Replays nothing: a rejected token is renewed for the next request, and the answer goes to the
+/// Replays nothing: a rejected token is refreshed for the next request, and the answer goes to the
 /// caller. Takes any body and costs nothing.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::exhaustive_structs)] // written as a value: `replay(Never)`

@@ -4,7 +4,7 @@ use std::{sync::OnceLock, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::Clock;
+use crate::cache::Clock;
 
 /// A [`Clock`] that follows `tokio::time::pause` and `tokio::time::advance`.
 ///

@@ -18,14 +18,14 @@ use serde_json::Value;
 use tower_service::Service;
 
 use super::AuthorizationServer;
-use crate::{BoxError, Error, ErrorKind, Token, TokenRequest};
+use crate::{Error, ErrorKind, Token, TokenRequest, error::BoxError};
 
 /// A fetcher that asks an [`AuthorizationServer`] in this process; made by
 /// [`AuthorizationServer::fetcher`].
 ///
 /// What it sends is a token request like any other, which the server counts, delays and answers
 /// from its script. It reads the plain answers that the server gives; for what else is out there
-/// use `ClientCredentials` on the server as its HTTP service.
+/// use `TokenEndpoint` on the server as its HTTP service.
 #[derive(Clone)]
 pub struct Fetcher {
     server: AuthorizationServer,
@@ -66,7 +66,7 @@ fn read(response: &Response<Bytes>) -> Result<Token, Error> {
         let mut error = Error::new(match status {
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => ErrorKind::Unavailable,
             _ if status.is_server_error() => ErrorKind::Unavailable,
-            _ => ErrorKind::Refused,
+            _ => ErrorKind::Denied,
         })
         .with_status(status);
         if let Some(code) = body["error"].as_str() {
@@ -83,7 +83,7 @@ fn read(response: &Response<Bytes>) -> Result<Token, Error> {
         secret.ok_or_else(|| Error::new(ErrorKind::InvalidResponse).with_status(status))?;
     let token = Token::bearer(secret);
     Ok(match body["expires_in"].as_u64() {
-        Some(seconds) => token.lifetime(Duration::from_secs(seconds)),
+        Some(seconds) => token.with_lifetime(Duration::from_secs(seconds)),
         None => token,
     })
 }

@@ -36,7 +36,7 @@ impl Issuer {
         self.tokens.insert(secret.as_str().into(), Life { from, until });
         let token = Token::bearer(&secret);
         match self.lifetime {
-            Some(lifetime) => token.lifetime(lifetime),
+            Some(lifetime) => token.with_lifetime(lifetime),
             None => token,
         }
     }

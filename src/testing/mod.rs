@@ -11,7 +11,8 @@
 //! use http::{Request, StatusCode};
 //! use http_body_util::Empty;
 //! use tower::{ServiceBuilder, ServiceExt};
-//! use tower_oauth::{BoxError, OAuthLayer, testing::AuthorizationServer};
+//! use tower::BoxError;
+//! use tower_oauth::{OAuthLayer, testing::AuthorizationServer};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), BoxError> {
@@ -26,7 +27,7 @@
 //!
 //! assert_eq!(get().await?.status(), StatusCode::OK);
 //!
-//! // The token is revoked before its time: it is renewed, and the request is sent again.
+//! // The token is revoked before its time: it is refreshed, and the request is sent again.
 //! server.revoke_all();
 //! assert_eq!(get().await?.status(), StatusCode::OK);
 //!

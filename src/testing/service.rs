@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower_service::Service;
 
 use super::{AuthorizationServer, Body, answer::Kind, resource, token_endpoint};
-use crate::BoxError;
+use crate::error::BoxError;
 
 /// More than any token request needs.
 const TOKEN_REQUEST_LIMIT: usize = 64 * 1024;

@@ -140,7 +140,7 @@ fn is_form(headers: &HeaderMap) -> bool {
 /// RFC 6749 §5.1.
 fn success(token: &Token) -> Response<Body> {
     let mut body = json!({ "access_token": token.expose_secret(), "token_type": "Bearer" });
-    if let Some(lifetime) = token.get_lifetime() {
+    if let Some(lifetime) = token.lifetime() {
         body["expires_in"] = lifetime.as_secs().into();
     }
     let mut response = json_response(StatusCode::OK, &body);

@@ -1,9 +1,7 @@
 //! Bright Pattern.
 
 use super::base_url;
-use crate::client_credentials::{
-    ClientAuth, ClientCredentials, ClientCredentialsBuilder, ClientSecret,
-};
+use crate::token_endpoint::{ClientAuth, Secret, TokenEndpoint, TokenEndpointBuilder};
 
 /// Bright Pattern's configuration API.
 ///
@@ -23,10 +21,10 @@ use crate::client_credentials::{
 /// ```
 ///
 /// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it bring
-/// an HTTP client of your own: [`build_with`](ClientCredentialsBuilder::build_with).
+/// an HTTP client of your own: [`build_with`](TokenEndpointBuilder::build_with).
 ///
 /// The host goes into the scope as well. Where the tenant has another name than the host, give that
-/// with [`scope`](ClientCredentialsBuilder::scope).
+/// with [`scope`](TokenEndpointBuilder::scope).
 ///
 /// # Lifetime
 ///
@@ -36,7 +34,7 @@ use crate::client_credentials::{
 /// # Errors
 ///
 /// The page describes none, so they are taken as RFC 6749 §5.2 has them. Wrong credentials are
-/// [`Refused`](crate::ErrorKind::Refused). Resources answer as RFC 6750 has it: 401 for an expired
+/// [`Denied`](crate::ErrorKind::Denied). Resources answer as RFC 6750 has it: 401 for an expired
 /// token.
 ///
 /// As a configuration file:
@@ -47,8 +45,8 @@ use crate::client_credentials::{
 pub fn bright_pattern(
     host: impl AsRef<str>,
     login: impl Into<String>,
-    api_secret: impl Into<ClientSecret>,
-) -> ClientCredentialsBuilder {
+    api_secret: impl Into<Secret>,
+) -> TokenEndpointBuilder {
     let base = base_url(host.as_ref());
     let tenant = base.split_once("://").map_or(&*base, |(_, host)| host);
     // A tenant is known by its name, whatever port it is reached at.
@@ -56,7 +54,7 @@ pub fn bright_pattern(
         .rsplit_once(':')
         .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
         .map_or(tenant, |(host, _port)| host);
-    ClientCredentials::builder(format!("{base}/configapi/v2/oauth/token"))
+    TokenEndpoint::builder(format!("{base}/configapi/v2/oauth/token"))
         .client_id(login)
         .client_secret(api_secret)
         .scope(tenant)

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use crate::client_credentials::{
-    ClientAuth, ClientCredentials, ClientCredentialsBuilder, ClientSecret,
-};
+use crate::token_endpoint::{ClientAuth, Secret, TokenEndpoint, TokenEndpointBuilder};
 
 const PRODUCTION: &str = "https://apigtwb2c.us.dell.com/auth/oauth/v2/token";
 const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
@@ -27,7 +25,7 @@ const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 /// ```
 ///
 /// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it bring
-/// an HTTP client of your own: [`build_with`](ClientCredentialsBuilder::build_with).
+/// an HTTP client of your own: [`build_with`](TokenEndpointBuilder::build_with).
 ///
 /// The Warranty API has no sandbox and is used here. For Self-Dispatch, Technical Support Requests
 /// and the two case searches there is [`dell_techdirect_sandbox`].
@@ -39,15 +37,15 @@ const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 ///
 /// # Lifetime
 ///
-/// An hour. Dell asks that one token be used for all calls of that hour, so it is renewed as late
+/// An hour. Dell asks that one token be used for all calls of that hour, so it is refreshed as late
 /// as is safe, after 55 minutes at most.
 ///
 /// # Errors
 ///
 /// | status | Dell says | here | Dell's solution |
 /// |---|---|---|---|
-/// | 400 | Missing/Invalid OAuth2.0 token request parameters; Refresh token expired; Invalid request to backend service (B2B, Core Gateway) | [`Refused`](crate::ErrorKind::Refused) | use correct Client ID & Client Secret and OAuth2.0 endpoint/URL; email to `APIs_TechDirect@Dell.com` |
-/// | 401 | Invalid authentication type | [`Refused`](crate::ErrorKind::Refused) | use only OAuth2.0 as Authorization |
+/// | 400 | Missing/Invalid OAuth2.0 token request parameters; Refresh token expired; Invalid request to backend service (B2B, Core Gateway) | [`Denied`](crate::ErrorKind::Denied) | use correct Client ID & Client Secret and OAuth2.0 endpoint/URL; email to `APIs_TechDirect@Dell.com` |
+/// | 401 | Invalid authentication type | [`Denied`](crate::ErrorKind::Denied) | use only OAuth2.0 as Authorization |
 /// | 500 | Internal Server Error | [`Unavailable`](crate::ErrorKind::Unavailable) | try again later, which happens by itself; email to `APIs_TechDirect@Dell.com` |
 ///
 /// A resource that is asked with an expired token answers "Invalid Authentication"; the page does
@@ -61,13 +59,13 @@ const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 /// ```
 pub fn dell_techdirect(
     client_id: impl Into<String>,
-    client_secret: impl Into<ClientSecret>,
-) -> ClientCredentialsBuilder {
-    ClientCredentials::builder(PRODUCTION)
+    client_secret: impl Into<Secret>,
+) -> TokenEndpointBuilder {
+    TokenEndpoint::builder(PRODUCTION)
         .client_id(client_id)
         .client_secret(client_secret)
         .auth(ClientAuth::Body)
-        .renew_after(Duration::from_secs(55 * 60))
+        .refresh_after(Duration::from_secs(55 * 60))
         .hint(
             "400",
             "check Client ID, Client Secret and the endpoint, production or sandbox; \
@@ -80,7 +78,7 @@ pub fn dell_techdirect(
 /// Dell `TechDirect`'s sandbox; otherwise as [`dell_techdirect`].
 pub fn dell_techdirect_sandbox(
     client_id: impl Into<String>,
-    client_secret: impl Into<ClientSecret>,
-) -> ClientCredentialsBuilder {
+    client_secret: impl Into<Secret>,
+) -> TokenEndpointBuilder {
     dell_techdirect(client_id, client_secret).url(SANDBOX)
 }

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use super::base_url;
-use crate::client_credentials::{
-    ClientAuth, ClientCredentials, ClientCredentialsBuilder, ClientSecret,
-};
+use crate::token_endpoint::{ClientAuth, Secret, TokenEndpoint, TokenEndpointBuilder};
 
 const SANDBOX: &str = "https://api-sandbox.dhlecs.com";
 
@@ -27,11 +25,11 @@ const SANDBOX: &str = "https://api-sandbox.dhlecs.com";
 /// ```
 ///
 /// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it bring
-/// an HTTP client of your own: [`build_with`](ClientCredentialsBuilder::build_with).
+/// an HTTP client of your own: [`build_with`](TokenEndpointBuilder::build_with).
 ///
 /// # Lifetime
 ///
-/// An hour today; DHL announces when it falls below 30 minutes. DHL recommends a renewal every 15
+/// An hour today; DHL announces when it falls below 30 minutes. DHL recommends a refresh every 15
 /// to 30 minutes: it happens after 18 to 20, or earlier if the lifetime shrinks.
 ///
 /// # Errors
@@ -41,7 +39,7 @@ const SANDBOX: &str = "https://api-sandbox.dhlecs.com";
 ///
 /// | DHL says | here | what to do |
 /// |---|---|---|
-/// | `Invalid credentials` | [`Refused`](crate::ErrorKind::Refused) | check id and secret, and that they are for this host |
+/// | `Invalid credentials` | [`Denied`](crate::ErrorKind::Denied) | check id and secret, and that they are for this host |
 ///
 /// A resource that is asked with an expired token answers "Access token expired"; the page does not
 /// say with which status. If it is not 401, name it with
@@ -55,15 +53,15 @@ const SANDBOX: &str = "https://api-sandbox.dhlecs.com";
 pub fn dhl_ecommerce(
     host: impl AsRef<str>,
     client_id: impl Into<String>,
-    client_secret: impl Into<ClientSecret>,
-) -> ClientCredentialsBuilder {
+    client_secret: impl Into<Secret>,
+) -> TokenEndpointBuilder {
     const CHECK: &str = "check client id and client secret, and that they are for this host: \
                          sandbox and production have different ones";
-    ClientCredentials::builder(format!("{}/auth/v4/accesstoken", base_url(host.as_ref())))
+    TokenEndpoint::builder(format!("{}/auth/v4/accesstoken", base_url(host.as_ref())))
         .client_id(client_id)
         .client_secret(client_secret)
         .auth(ClientAuth::Body)
-        .renew_after(Duration::from_secs(20 * 60))
+        .refresh_after(Duration::from_secs(20 * 60))
         .hint("400", CHECK)
         .hint("401", CHECK)
 }
@@ -71,7 +69,7 @@ pub fn dhl_ecommerce(
 /// DHL eCommerce's sandbox; otherwise as [`dhl_ecommerce`].
 pub fn dhl_ecommerce_sandbox(
     client_id: impl Into<String>,
-    client_secret: impl Into<ClientSecret>,
-) -> ClientCredentialsBuilder {
+    client_secret: impl Into<Secret>,
+) -> TokenEndpointBuilder {
     dhl_ecommerce(SANDBOX, client_id, client_secret)
 }

@@ -3,9 +3,7 @@
 use http::Method;
 
 use super::base_url;
-use crate::client_credentials::{
-    ClientAuth, ClientCredentials, ClientCredentialsBuilder, ClientSecret,
-};
+use crate::token_endpoint::{ClientAuth, Secret, TokenEndpoint, TokenEndpointBuilder};
 
 /// DQE, asked by `POST`.
 ///
@@ -25,7 +23,7 @@ use crate::client_credentials::{
 /// ```
 ///
 /// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it bring
-/// an HTTP client of your own: [`build_with`](ClientCredentialsBuilder::build_with).
+/// an HTTP client of your own: [`build_with`](TokenEndpointBuilder::build_with).
 ///
 /// # Lifetime
 ///
@@ -34,7 +32,7 @@ use crate::client_credentials::{
 ///
 /// # Errors
 ///
-/// All but the last are [`Refused`](crate::ErrorKind::Refused).
+/// All but the last are [`Denied`](crate::ErrorKind::Denied).
 ///
 /// | what was wrong | DQE says | [`oauth_code`](crate::Error::oauth_code) |
 /// |---|---|---|
@@ -50,7 +48,7 @@ use crate::client_credentials::{
 /// A wrong secret has no row there; it is taken to be a wrong client.
 ///
 /// The last one is why no `grant_type` is sent, and why an extra
-/// [`param`](ClientCredentialsBuilder::param) breaks it.
+/// [`param`](TokenEndpointBuilder::param) breaks it.
 ///
 /// As a configuration file:
 ///
@@ -60,10 +58,10 @@ use crate::client_credentials::{
 pub fn dqe(
     server: impl AsRef<str>,
     licence_code: impl Into<String>,
-    client_secret: impl Into<ClientSecret>,
+    client_secret: impl Into<Secret>,
     scope: impl Into<String>,
-) -> ClientCredentialsBuilder {
-    ClientCredentials::builder(format!("{}/oauth/access_token/", base_url(server.as_ref())))
+) -> TokenEndpointBuilder {
+    TokenEndpoint::builder(format!("{}/oauth/access_token/", base_url(server.as_ref())))
         .client_id(licence_code)
         .client_secret(client_secret)
         .scope(scope)
@@ -84,8 +82,8 @@ pub fn dqe(
 pub fn dqe_get(
     server: impl AsRef<str>,
     licence_code: impl Into<String>,
-    client_secret: impl Into<ClientSecret>,
+    client_secret: impl Into<Secret>,
     scope: impl Into<String>,
-) -> ClientCredentialsBuilder {
+) -> TokenEndpointBuilder {
     dqe(server, licence_code, client_secret, scope).method(Method::GET)
 }

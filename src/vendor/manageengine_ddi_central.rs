@@ -1,9 +1,7 @@
 //! `ManageEngine` DDI Central.
 
 use super::base_url;
-use crate::client_credentials::{
-    ClientAuth, ClientCredentials, ClientCredentialsBuilder, ClientSecret, Placement,
-};
+use crate::token_endpoint::{ClientAuth, Placement, Secret, TokenEndpoint, TokenEndpointBuilder};
 
 /// `ManageEngine` DDI Central on its application console.
 ///
@@ -23,7 +21,7 @@ use crate::client_credentials::{
 /// ```
 ///
 /// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it bring
-/// an HTTP client of your own: [`build_with`](ClientCredentialsBuilder::build_with).
+/// an HTTP client of your own: [`build_with`](TokenEndpointBuilder::build_with).
 ///
 /// # A self-signed certificate
 ///
@@ -71,7 +69,7 @@ use crate::client_credentials::{
 /// # Errors
 ///
 /// The page describes none, so they are taken as RFC 6749 §5.2 has them. Wrong credentials are
-/// [`Refused`](crate::ErrorKind::Refused); a certificate that is not trusted is
+/// [`Denied`](crate::ErrorKind::Denied); a certificate that is not trusted is
 /// [`Unavailable`](crate::ErrorKind::Unavailable), and its
 /// [`source`](std::error::Error::source) says so.
 ///
@@ -83,9 +81,9 @@ use crate::client_credentials::{
 pub fn manageengine_ddi_central(
     host_and_port: impl AsRef<str>,
     client_id: impl Into<String>,
-    client_secret: impl Into<ClientSecret>,
-) -> ClientCredentialsBuilder {
-    ClientCredentials::builder(format!("{}/oauth2/token/", base_url(host_and_port.as_ref())))
+    client_secret: impl Into<Secret>,
+) -> TokenEndpointBuilder {
+    TokenEndpoint::builder(format!("{}/oauth2/token/", base_url(host_and_port.as_ref())))
         .client_id(client_id)
         .client_secret(client_secret)
         .auth(ClientAuth::Body)

@@ -1,9 +1,9 @@
 //! Token APIs that differ from the textbook, as data.
 //!
-//! Each function gives the ordinary [`ClientCredentialsBuilder`](crate::ClientCredentialsBuilder),
+//! Each function gives the ordinary [`TokenEndpointBuilder`](crate::token_endpoint::TokenEndpointBuilder),
 //! set to what the API's own documentation asks for. Everything can still be changed; another host,
 //! say a test's, comes with
-//! [`base_url`](crate::ClientCredentialsBuilder::base_url).
+//! [`base_url`](crate::token_endpoint::TokenEndpointBuilder::base_url).
 //!
 //! A host is taken as `host`, `host:port`, or with a scheme in front of it; a path or a query behind
 //! it is left out.
@@ -20,7 +20,7 @@ pub use dhl_ecommerce::{dhl_ecommerce, dhl_ecommerce_sandbox};
 pub use dqe::{dqe, dqe_get};
 pub use manageengine_ddi_central::manageengine_ddi_central;
 
-use crate::client_credentials::split;
+use crate::token_endpoint::split;
 
 /// The base URL of a host that may come with a scheme.
 fn base_url(host: &str) -> String {

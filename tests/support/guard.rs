@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::WWW_AUTHENTICATE};
 use http_body_util::Full;
 use tokio::time::sleep;
-use tower_oauth::BoxError;
+use tower::BoxError;
 
 use super::authorization;
 

@@ -15,8 +15,10 @@ use std::{
 use http::{HeaderMap, Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::Empty;
 use tokio::time::{Instant, sleep};
+use tower::BoxError;
 use tower_oauth::{
-    BoxError, Clock, Error, ErrorKind, Reason, Token, TokenCache, TokenCacheBuilder, TokenRequest,
+    Error, ErrorKind, RefreshReason, Token, TokenCache, TokenRequest,
+    cache::{Clock, TokenCacheBuilder},
     fetch_fn,
 };
 
@@ -116,7 +118,7 @@ impl Endpoint {
         self.0.most_running.load(Ordering::SeqCst)
     }
 
-    pub fn reasons(&self) -> Vec<Reason> {
+    pub fn reasons(&self) -> Vec<RefreshReason> {
         self.0.asked.lock().unwrap().iter().map(|request| request.reason).collect()
     }
 
@@ -162,7 +164,7 @@ impl Endpoint {
         let answer = self.0.answer.lock().unwrap().clone();
         match answer {
             Answer::New(lifetime) => {
-                Ok(Token::bearer(format!("token-{number}")).lifetime(lifetime))
+                Ok(Token::bearer(format!("token-{number}")).with_lifetime(lifetime))
             }
             Answer::Token(token) => Ok(token),
             Answer::Fail(kind) => Err(Error::new(kind).with_source("down").into()),

@@ -58,7 +58,7 @@ async fn the_sample() {
         leaks_nothing(None, &[&builder]);
         let token = fetch(builder.base_url(server.base_url())).await.unwrap();
         assert!(token.expose_secret().starts_with(TOKEN));
-        assert_eq!(token.get_lifetime(), Some(Duration::from_secs(3599)));
+        assert_eq!(token.lifetime(), Some(Duration::from_secs(3599)));
     }
 }
 
@@ -76,7 +76,7 @@ async fn errors() {
         (api("example.com", ID, SECRET).grant_type("password"), "unsupported_grant_type", "check"),
     ] {
         let error = fetch(builder).await.unwrap_err();
-        assert_eq!((error.kind(), error.oauth_code()), (ErrorKind::Refused, Some(code)));
+        assert_eq!((error.kind(), error.oauth_code()), (ErrorKind::Denied, Some(code)));
         assert!(error.to_string().contains(check), "{error}");
         leaks_nothing(Some(&error), &[]);
     }

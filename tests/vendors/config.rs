@@ -13,8 +13,12 @@ use http_body_util::{BodyExt, Full};
 use serde::Deserialize;
 use tower::{ServiceExt, service_fn};
 use tower_oauth::{
-    AnswerFormat, ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, LifetimeUnit,
-    Member, Parameter, Placement, Reason, RefreshPolicy, TokenRequest,
+    ErrorKind, RefreshReason, TokenEndpoint, TokenRequest,
+    cache::RefreshPolicy,
+    token_endpoint::{
+        ClientAuth, LifetimeUnit, Member, Parameter, Placement, ResponseFormat,
+        TokenEndpointBuilder,
+    },
     vendor::{
         bright_pattern, dell_techdirect, dhl_ecommerce_sandbox, dqe, manageengine_ddi_central,
     },
@@ -25,7 +29,7 @@ use crate::server::{ID, SECRET, Server, fetch, json, leaks_nothing};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Endpoint {
-    fetcher: ClientCredentialsBuilder,
+    fetcher: TokenEndpointBuilder,
     #[serde(default)]
     refresh: RefreshPolicy,
 }
@@ -54,16 +58,16 @@ fn the_documentation_shows_the_examples() {
         "vendor" "dhl_ecommerce",
         "vendor" "dqe",
         "vendor" "manageengine_ddi_central",
-        "client_credentials" "reference"
+        "token_endpoint" "reference"
     );
 }
 
-fn fetcher(toml: &str) -> ClientCredentialsBuilder {
+fn fetcher(toml: &str) -> TokenEndpointBuilder {
     toml::from_str::<Endpoint>(toml).unwrap().fetcher
 }
 
 /// What is sent, what becomes of a token, and what each error says to check.
-async fn behaviour(builder: ClientCredentialsBuilder) -> Vec<String> {
+async fn behaviour(builder: TokenEndpointBuilder) -> Vec<String> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let ok = r#"{"access_token":"tok","expires_in":3600}"#;
     let nested = r#"{"data":{"token":{"value":"tok","ttl":90}},"kind":"JWT"}"#;
@@ -103,8 +107,8 @@ async fn behaviour(builder: ClientCredentialsBuilder) -> Vec<String> {
             })
         };
         let fetcher = builder.clone().build_with(http).unwrap();
-        let outcome = match fetcher.oneshot(TokenRequest::new(Reason::Cold)).await {
-            Ok(token) => format!("{:?} {:?}", token.get_lifetime(), token.get_renew_after()),
+        let outcome = match fetcher.oneshot(TokenRequest::new(RefreshReason::Cold)).await {
+            Ok(token) => format!("{:?} {:?}", token.lifetime(), token.refresh_after()),
             Err(error) => error.to_string(),
         };
         seen.lock().unwrap().push(outcome);
@@ -172,7 +176,7 @@ async fn every_key_does_what_its_setter_does() {
         .replace("{ file = \"/run/secrets/idp\" }", "\"the secret\"")
         .replace("auth = \"basic\"", "auth = \"basic_raw\"")
         .replace("grant_type = \"client_credentials\"", "grant_type = \"other\"");
-    let setters = ClientCredentials::builder("http://idp.example.com/oauth2/token")
+    let setters = TokenEndpoint::builder("http://idp.example.com/oauth2/token")
         .insecure_allow_http()
         .client_id("client-id")
         .client_secret("the secret")
@@ -182,7 +186,7 @@ async fn every_key_does_what_its_setter_does() {
         .audience("https://api.example.com")
         .resource("https://api.example.com/")
         .resource("urn:example:files")
-        .renew_after(Duration::from_secs(1200))
+        .refresh_after(Duration::from_secs(1200))
         .param("feature", "a")
         .param("feature", "b")
         .param("tenant", "blue")
@@ -220,9 +224,9 @@ async fn every_key_does_what_its_setter_does() {
             setters.clone().method(Method::GET),
         ),
         (
-            "answer_format = \"json\"",
-            "answer_format = \"form\"",
-            setters.clone().answer_format(AnswerFormat::Form),
+            "response_format = \"json\"",
+            "response_format = \"form\"",
+            setters.clone().response_format(ResponseFormat::Form),
         ),
         (
             "lifetime_unit = \"seconds\"",
@@ -259,7 +263,7 @@ async fn every_key_does_what_its_setter_does() {
 }
 
 /// The secret that a fetch sends, of which there is one.
-async fn secret_sent(builder: &ClientCredentialsBuilder) -> String {
+async fn secret_sent(builder: &TokenEndpointBuilder) -> String {
     let seen = Arc::new(Mutex::new(String::new()));
     let http = {
         let seen = Arc::clone(&seen);
@@ -277,7 +281,7 @@ async fn secret_sent(builder: &ClientCredentialsBuilder) -> String {
         })
     };
     let fetcher = builder.clone().build_with(http).unwrap();
-    fetcher.oneshot(TokenRequest::new(Reason::Cold)).await.unwrap();
+    fetcher.oneshot(TokenRequest::new(RefreshReason::Cold)).await.unwrap();
     std::mem::take(&mut *seen.lock().unwrap())
 }
 
@@ -355,8 +359,8 @@ fn what_is_wrong_is_said() {
         ("auth = { headers = { client_scret = \"X\" } }", "client_scret"),
         ("method = \"a b\"", "`method` is no HTTP method"),
         ("placement = \"cookie\"", "unknown variant `cookie`"),
-        ("renew_after = \"twenty\"", "expected a duration"),
-        ("renew_after = 20", "expected a duration"),
+        ("refresh_after = \"twenty\"", "expected a duration"),
+        ("refresh_after = 20", "expected a duration"),
         ("[fetcher.name]\nclient = \"x\"", "unknown variant `client`"),
         ("[fetcher.member]\nscope = \"x\"", "unknown variant `scope`"),
         ("[refresh]\njitter = 1.5", "1.5 is not between 0 and 1"),
@@ -368,14 +372,14 @@ fn what_is_wrong_is_said() {
         assert!(!error.message().contains("hunter2"));
     }
     let null = serde_json::json!({ "url": "https://h/", "grant_type": null });
-    let error = serde_json::from_value::<ClientCredentialsBuilder>(null).unwrap_err();
+    let error = serde_json::from_value::<TokenEndpointBuilder>(null).unwrap_err();
     assert!(error.to_string().contains("expected a grant type"), "{error}");
     // What a parser cannot know is said when it is built.
     for (lines, field) in [
         ("", "client_secret"),
         ("client_secret = \"\"", "client_secret"),
         ("client_secret = \"s\"\nscope = \"\"", "scope"),
-        ("client_secret = \"s\"\nrenew_after = \"0s\"", "renew_after"),
+        ("client_secret = \"s\"\nrefresh_after = \"0s\"", "refresh_after"),
         ("client_secret = \"s\"\nmethod = \"HEAD\"", "method"),
         ("client_secret = \"s\"\n[fetcher.param]\nclient_id = \"x\"", "param"),
     ] {
@@ -422,7 +426,7 @@ async fn a_sixth_api() {
     leaks_nothing(None, &[&toml::from_str::<Endpoint>(&toml).unwrap()]);
     let token = fetch(fetcher(&toml)).await.unwrap();
     assert_eq!(token.expose_secret(), "tok");
-    assert_eq!(token.get_lifetime(), Some(Duration::from_secs(90)));
+    assert_eq!(token.lifetime(), Some(Duration::from_secs(90)));
     let tokens = server.cache(fetcher(&toml), 0.0);
     let mut resource = server.client(&tokens);
     assert_eq!(resource.get().await, 200);
@@ -455,7 +459,7 @@ async fn a_seventh_api() {
             client_secret = "{SECRET}"
             auth = "basic_raw"
             grant_type = "apikey"
-            answer_format = "form"
+            response_format = "form"
             param = {{ apikey = "{key}" }}
             "#,
             server.base_url()
@@ -463,7 +467,7 @@ async fn a_seventh_api() {
     };
     let token = fetch(fetcher(&toml("key 1"))).await.unwrap();
     assert_eq!(token.expose_secret(), "tok");
-    assert_eq!(token.get_lifetime(), Some(Duration::from_secs(60)));
+    assert_eq!(token.lifetime(), Some(Duration::from_secs(60)));
     let error = fetch(fetcher(&toml("hunter2"))).await.unwrap_err();
     assert_eq!(error.oauth_code(), Some("invalid_grant"));
     assert_eq!(error.description(), Some("no such key"));

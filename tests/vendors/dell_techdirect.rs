@@ -2,7 +2,8 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tower_oauth::{
-    ClientAuth, ErrorKind,
+    ErrorKind,
+    token_endpoint::ClientAuth,
     vendor::{dell_techdirect, dell_techdirect_sandbox},
 };
 
@@ -81,7 +82,7 @@ async fn the_secret_goes_into_the_form_or_into_the_header() {
     ] {
         leaks_nothing(None, &[&builder]);
         let token = fetch(builder.base_url(server.base_url())).await.unwrap();
-        assert_eq!(token.get_lifetime().unwrap().as_secs(), 3600);
+        assert_eq!(token.lifetime().unwrap().as_secs(), 3600);
     }
     leaks_nothing(None, &[]);
 }
@@ -102,7 +103,7 @@ async fn the_urls() {
             Ok::<_, std::convert::Infallible>(answer)
         });
         let fetcher = builder.build_with(http).unwrap();
-        let request = tower_oauth::TokenRequest::new(tower_oauth::Reason::Cold);
+        let request = tower_oauth::TokenRequest::new(tower_oauth::RefreshReason::Cold);
         tower::ServiceExt::oneshot(fetcher, request).await.unwrap();
     }
 }
@@ -112,13 +113,13 @@ async fn the_error_table() {
     let server = server().await;
     let dell = |id: &str, secret: &str| dell_techdirect(id, secret).base_url(server.base_url());
     for (builder, status, kind, check) in [
-        (dell(ID, "hunter2-no"), 400, ErrorKind::Refused, "check Client ID"),
-        (dell("no", SECRET), 400, ErrorKind::Refused, "check Client ID"),
-        (dell(ID, SECRET).param("x", "y"), 400, ErrorKind::Refused, "check Client ID"),
+        (dell(ID, "hunter2-no"), 400, ErrorKind::Denied, "check Client ID"),
+        (dell("no", SECRET), 400, ErrorKind::Denied, "check Client ID"),
+        (dell(ID, SECRET).param("x", "y"), 400, ErrorKind::Denied, "check Client ID"),
         (
             dell(ID, SECRET).header("Authorization", "Bearer x"),
             401,
-            ErrorKind::Refused,
+            ErrorKind::Denied,
             "check where the secret is sent",
         ),
         (dell("busy", SECRET), 500, ErrorKind::Unavailable, "APIs_TechDirect@Dell.com"),
@@ -142,8 +143,8 @@ async fn one_token_is_used_for_its_hour() {
             server.clock().advance(60);
         }
         assert_eq!(server.token_requests(), 1);
-        let renewed_in = tokens.status().refresh_in.unwrap().as_secs();
-        assert!((0..=6 * 60).contains(&renewed_in), "{renewed_in}");
+        let refreshed_in = tokens.status().refresh_in.unwrap().as_secs();
+        assert!((0..=6 * 60).contains(&refreshed_in), "{refreshed_in}");
         // It never costs a request that the token was used so long.
         for _ in 0..6 {
             server.clock().advance(60);

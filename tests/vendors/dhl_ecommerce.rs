@@ -61,8 +61,8 @@ async fn the_samples() {
         leaks_nothing(None, &[&builder]);
         let token = fetch(builder.base_url(server.base_url())).await.unwrap();
         assert!(token.expose_secret().starts_with(TOKEN));
-        assert_eq!(token.get_lifetime(), Some(Duration::from_secs(3600)));
-        assert_eq!(token.get_renew_after(), Some(Duration::from_secs(1200)));
+        assert_eq!(token.lifetime(), Some(Duration::from_secs(3600)));
+        assert_eq!(token.refresh_after(), Some(Duration::from_secs(1200)));
     }
     // The table calls the type `BearerToken` where the sample says `Bearer`.
     let other = Server::start(TOKEN, 3600, expired(), |request, token| {
@@ -79,7 +79,7 @@ async fn the_samples() {
         dhl_ecommerce(server.base_url(), ID, SECRET).no_grant_type(),
     ] {
         let error = fetch(builder).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Refused);
+        assert_eq!(error.kind(), ErrorKind::Denied);
         assert_eq!(error.status().unwrap(), 400);
         assert_eq!(error.description(), Some("Invalid credentials"));
         assert!(error.to_string().contains("check client id and client secret"), "{error}");
@@ -88,7 +88,7 @@ async fn the_samples() {
 }
 
 #[tokio::test]
-async fn renewed_between_minute_15_and_30() {
+async fn refreshed_between_minute_15_and_30() {
     let server = Server::start(TOKEN, 3600, expired(), token_endpoint).await;
     let fetcher = dhl_ecommerce(server.base_url(), ID, SECRET).build().unwrap();
     for draw in 0..1000 {
@@ -104,7 +104,7 @@ async fn renewed_between_minute_15_and_30() {
 }
 
 #[tokio::test]
-async fn renewed_earlier_if_the_lifetime_shrinks() {
+async fn refreshed_earlier_if_the_lifetime_shrinks() {
     let lifetime = Arc::new(AtomicU64::new(0));
     let told = Arc::clone(&lifetime);
     let server = Server::start(TOKEN, 3600, expired(), move |request, token| {
@@ -118,9 +118,9 @@ async fn renewed_earlier_if_the_lifetime_shrinks() {
             let tokens = server.cache(dhl_ecommerce_sandbox(ID, SECRET), chance);
             tokens.warm_up().await.unwrap();
             let status = tokens.status();
-            let renewed = status.refresh_in.unwrap();
-            assert!(renewed < status.usable_for.unwrap(), "{seconds}: {status:?}");
-            assert!(renewed <= Duration::from_secs(1200));
+            let refreshed = status.refresh_in.unwrap();
+            assert!(refreshed < status.usable_for.unwrap(), "{seconds}: {status:?}");
+            assert!(refreshed <= Duration::from_secs(1200));
         }
     }
 }
@@ -132,7 +132,7 @@ async fn through_the_whole_stack() {
     let mut resource = server.client(&tokens);
     assert_eq!(resource.get().await, 200);
     server.clock().advance(20 * 60 + 1);
-    // Sent with the old token; the renewal runs beside it.
+    // Sent with the old token; the refresh runs beside it.
     assert_eq!(resource.get().await, 200);
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(server.token_requests(), 2);

@@ -8,7 +8,8 @@ use hyper_util::{
 };
 use tower::{ServiceBuilder, ServiceExt};
 use tower_oauth::{
-    ClientAuth, ClientCredentialsBuilder, Error, ErrorKind, Exchange, Reason, TokenRequest, Wire,
+    Error, ErrorKind, RefreshReason, TokenRequest,
+    token_endpoint::{ClientAuth, EndpointRequest, TokenEndpointBuilder, Wire},
     vendor::{dqe, dqe_get},
 };
 
@@ -84,18 +85,18 @@ async fn server(form: Form) -> Server {
 
 /// Sends what the builder would refuse to: the request as a layer below it bent it.
 async fn fetch_bent(
-    builder: ClientCredentialsBuilder,
-    bend: impl Fn(&mut tower_oauth::Params) + Clone + Send + 'static,
+    builder: TokenEndpointBuilder,
+    bend: impl Fn(&mut tower_oauth::token_endpoint::Params) + Clone + Send + 'static,
 ) -> Error {
     let http = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
     let bent = ServiceBuilder::new()
-        .map_request(move |mut exchange: Exchange| {
+        .map_request(move |mut exchange: EndpointRequest| {
             bend(&mut exchange.params);
             exchange
         })
         .service(Wire::new(http));
     let fetcher = builder.build_over(bent).unwrap();
-    fetcher.oneshot(TokenRequest::new(Reason::Cold)).await.unwrap_err()
+    fetcher.oneshot(TokenRequest::new(RefreshReason::Cold)).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -117,7 +118,7 @@ async fn the_sample_by_post_and_by_get() {
         leaks_nothing(None, &[&builder]);
         let token = fetch(builder).await.unwrap();
         assert!(token.expose_secret().starts_with(TOKEN));
-        assert_eq!(token.get_lifetime(), Some(Duration::from_secs(300)));
+        assert_eq!(token.lifetime(), Some(Duration::from_secs(300)));
     }
     assert!(server.last_request().query.is_empty());
     leaks_nothing(None, &[]);
@@ -125,7 +126,7 @@ async fn the_sample_by_post_and_by_get() {
 
 #[tokio::test]
 async fn the_error_table() {
-    type Bend = fn(&mut tower_oauth::Params);
+    type Bend = fn(&mut tower_oauth::token_endpoint::Params);
     // Licence code, scope, what is done to the request; the standard code and what to check.
     let same: Bend = |_| {};
     let request = (Some("invalid_request"), "licence code, secret and scope");
@@ -189,7 +190,7 @@ async fn the_error_table() {
                 };
                 let error = fetch_bent(builder, bend).await;
                 let (status, kind) = match code {
-                    Some(_) => (400, ErrorKind::Refused),
+                    Some(_) => (400, ErrorKind::Denied),
                     None => (500, ErrorKind::Unavailable),
                 };
                 assert_eq!(error.status().unwrap(), status, "{form:?} {row}: {error}");

@@ -11,7 +11,9 @@ use rustls::{
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use tower_oauth::{
-    ClientAuth, ErrorKind, Placement, Reason, TokenRequest, vendor::manageengine_ddi_central,
+    ErrorKind, RefreshReason, TokenRequest,
+    token_endpoint::{ClientAuth, Placement},
+    vendor::manageengine_ddi_central,
 };
 
 use crate::server::{Answer, ID, Received, SECRET, Server, fetch, json, leaks_nothing};
@@ -62,7 +64,7 @@ async fn the_sample() {
     leaks_nothing(None, &[&api(ID, SECRET)]);
     let token = fetch(api(ID, SECRET)).await.unwrap();
     assert_eq!(token.expose_secret(), TOKEN);
-    assert_eq!(token.get_lifetime(), Some(Duration::from_secs(1800)));
+    assert_eq!(token.lifetime(), Some(Duration::from_secs(1800)));
 
     for (builder, status) in [
         (api(ID, "hunter2 no"), 401),
@@ -72,7 +74,7 @@ async fn the_sample() {
         (api(ID, SECRET).scope("read"), 400),
     ] {
         let error = fetch(builder).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Refused);
+        assert_eq!(error.kind(), ErrorKind::Denied);
         assert_eq!(error.status().unwrap(), status);
         leaks_nothing(Some(&error), &[]);
     }
@@ -138,7 +140,7 @@ async fn over_tls_with_a_self_signed_certificate() {
         .build();
     let client = Client::builder(TokioExecutor::new()).build(https);
     let fetcher = api().build_with(client).unwrap();
-    let token = fetcher.oneshot(TokenRequest::new(Reason::Cold)).await.unwrap();
+    let token = fetcher.oneshot(TokenRequest::new(RefreshReason::Cold)).await.unwrap();
     assert_eq!(token.expose_secret(), TOKEN);
     leaks_nothing(None, &[]);
 }

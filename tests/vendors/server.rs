@@ -28,7 +28,8 @@ use tokio::{
 };
 use tower::{Service, ServiceExt};
 use tower_oauth::{
-    ClientCredentialsBuilder, Clock, Error, OAuthLayer, Reason, Token, TokenCache, TokenRequest,
+    Error, OAuthLayer, RefreshReason, Token, TokenCache, TokenRequest, cache::Clock,
+    token_endpoint::TokenEndpointBuilder,
 };
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -228,7 +229,7 @@ impl Server {
     }
 
     /// A cache on the server's clock, with this much jitter of what there may be, from 0 to 1.
-    pub(crate) fn cache(&self, builder: ClientCredentialsBuilder, chance: f64) -> TokenCache {
+    pub(crate) fn cache(&self, builder: TokenEndpointBuilder, chance: f64) -> TokenCache {
         let fetcher = builder.base_url(self.base_url()).build().unwrap();
         TokenCache::builder(fetcher).clock(self.clock()).random(move || chance).build()
     }
@@ -259,8 +260,8 @@ impl Resource {
 }
 
 /// One fetch, over a client of the crate's own.
-pub(crate) async fn fetch(builder: ClientCredentialsBuilder) -> Result<Token, Error> {
-    builder.build().unwrap().oneshot(TokenRequest::new(Reason::Cold)).await
+pub(crate) async fn fetch(builder: TokenEndpointBuilder) -> Result<Token, Error> {
+    builder.build().unwrap().oneshot(TokenRequest::new(RefreshReason::Cold)).await
 }
 
 /// Looks for the secret in everything that can be printed: what is given, the error and its

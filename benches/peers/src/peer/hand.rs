@@ -8,7 +8,7 @@ use std::{
 
 use http::{HeaderValue, StatusCode, header::AUTHORIZATION};
 use oauth2::{
-    AccessToken, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest, TokenResponse,
+    AccessToken, ClientId, Secret, EndpointNotSet, EndpointSet, HttpRequest, TokenResponse,
     TokenUrl, basic::BasicClient,
 };
 use tokio::sync::Mutex;
@@ -25,7 +25,7 @@ use crate::{
 /// Wrapper: an async fn before the request and a look at the answer, thus a `service_fn`.
 pub fn service(issuer: &Issuer, resource: impl Api) -> Result<impl Api, BoxError> {
     let client = BasicClient::new(ClientId::new("id".into()))
-        .set_client_secret(ClientSecret::new("secret".into()))
+        .set_client_secret(Secret::new("secret".into()))
         .set_token_uri(TokenUrl::new("https://idp.example.com/token".into())?);
     let tokens = Arc::new(Tokens { client, issuer: issuer.clone(), held: Mutex::new(None) });
     Ok(service_fn(move |mut request: Request| {

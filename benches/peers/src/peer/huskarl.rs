@@ -9,12 +9,12 @@ use huskarl::{
     cache::{GrantTokenSource, InMemoryRefreshTokenStore, InMemoryTokenCache},
     core::{
         Error,
-        client_auth::ClientSecret,
+        client_auth::Secret,
         http::{HttpClient, HttpResponse, Idempotency},
         platform::MaybeSendBoxFuture,
         secrets::{ProvidedSecret, SecretString},
     },
-    grant::client_credentials::{ClientCredentialsGrant, ClientCredentialsGrantParameters},
+    grant::token_endpoint::{ClientCredentialsGrant, ClientCredentialsGrantParameters},
 };
 use tower::{BoxError, ServiceExt, service_fn};
 
@@ -31,7 +31,7 @@ use crate::{
 pub fn service(issuer: &Issuer, resource: impl Api) -> Result<impl Api, BoxError> {
     let grant = ClientCredentialsGrant::builder()
         .client_id("id")
-        .client_auth(ClientSecret::new(ProvidedSecret::new(SecretString::from("secret"))))
+        .client_auth(Secret::new(ProvidedSecret::new(SecretString::from("secret"))))
         .token_endpoint("https://idp.example.com/token".parse()?)
         .http_client(Mock(issuer.clone()))
         .build();

@@ -1,7 +1,7 @@
 //! tower-oauth: this repository's crate, in the same harness. It is a tower layer, no wrapper.
 
 use tower::{BoxError, Layer};
-use tower_oauth::{Never, OAuthLayer, Token, fetch_fn};
+use tower_oauth::{OAuthLayer, Token, fetch_fn, replay::Never};
 
 use crate::{
     api::Api,
@@ -24,7 +24,7 @@ fn layer(issuer: &Issuer) -> Result<OAuthLayer, BoxError> {
         let issuer = issuer.clone();
         async move {
             let secret = issuer.issue().await?;
-            Ok::<_, BoxError>(Token::bearer(secret).lifetime(LIFETIME))
+            Ok::<_, BoxError>(Token::bearer(secret).with_lifetime(LIFETIME))
         }
     });
     Ok(OAuthLayer::new(fetcher).origin("https://api.example.com")?)

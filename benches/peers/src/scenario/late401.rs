@@ -22,7 +22,7 @@ pub fn print(cases: &[&str]) -> Result<(), BoxError> {
     for case in cases {
         if CANNOT.contains(case) {
             println!("late401.{case}.requests n/a");
-            println!("late401.{case}.renewals n/a");
+            println!("late401.{case}.refreshes n/a");
             println!("late401.{case}.served n/a");
             continue;
         }
@@ -31,7 +31,7 @@ pub fn print(cases: &[&str]) -> Result<(), BoxError> {
         let (resource, drive) = (late.service(), Rejections(late));
         let served = super::runtime()?.block_on(case::with(case, &issuer, resource, drive))??;
         println!("late401.{case}.requests {}", issuer.requests());
-        println!("late401.{case}.renewals {}", issuer.requests() - 1);
+        println!("late401.{case}.refreshes {}", issuer.requests() - 1);
         println!("late401.{case}.served {served}");
     }
     Ok(())

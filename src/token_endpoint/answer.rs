@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Response, header};
 
 use super::{
-    members::{AnswerFormat, Members, Scalar, text},
+    members::{Members, ResponseFormat, Scalar, text},
     names::{Member, Members as Places},
     refusal::{self, Hints, is_html},
     scrub::Scrub,
@@ -37,10 +37,10 @@ pub enum LifetimeUnit {
 /// How an API's answers are read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reader {
-    pub(super) format: AnswerFormat,
+    pub(super) format: ResponseFormat,
     pub(super) members: Places,
     pub(super) unit: LifetimeUnit,
-    pub(super) renew_after: Option<Duration>,
+    pub(super) refresh_after: Option<Duration>,
     /// Further token types, and the scheme that a token of this type is sent with.
     pub(super) token_types: Vec<(String, String)>,
     pub(super) hints: Hints,
@@ -70,17 +70,17 @@ impl Reader {
             let error = invalid(match () {
                 () if text.is_empty() => "it is empty",
                 () if is_html(answer, &text) => "it is an HTML page",
-                () if self.format == AnswerFormat::Form => "it is not form-encoded",
+                () if self.format == ResponseFormat::Form => "it is not form-encoded",
                 () => "it is not a JSON object",
             });
             let encoded = answer.headers().contains_key(header::CONTENT_ENCODING);
-            let form = Members::of(&text, AnswerFormat::Form)
+            let form = Members::of(&text, ResponseFormat::Form)
                 .is_some_and(|form| form.get(self.members.of(Member::AccessToken)).is_some());
             let hint = match () {
                 () if encoded => {
                     "its Content-Encoding says that it is compressed, which is for the HTTP client to undo"
                 }
-                () if form => "it is form-encoded: say so with `answer_format`",
+                () if form => "it is form-encoded: say so with `response_format`",
                 () => "check the URL of the token endpoint, and what stands between here and there",
             };
             return Err(error.with_hint(self.hints.find(answer.status(), None).unwrap_or(hint)));
@@ -96,19 +96,19 @@ impl Reader {
             return Err(invalid("the token is longer than 64 KiB"));
         }
         let mut token = match self.scheme(&members) {
-            Ok(scheme) => Token::with_scheme(scheme, &*secret),
+            Ok(scheme) => Token::new(scheme, &*secret),
             Err(token_type) => {
                 let unknown = format!("the token type {:?} is unknown", scrub.clean(&token_type));
                 return Err(invalid(&unknown)
                     .with_hint("if its tokens can be sent all the same, say how: `token_type`"));
             }
         };
-        token.authorization().map_err(|error| error.with_status(answer.status()))?;
+        token.header_value().map_err(|error| error.with_status(answer.status()))?;
         if let Some(lifetime) = self.lifetime(&members) {
-            token = token.lifetime(lifetime);
+            token = token.with_lifetime(lifetime);
         }
-        if let Some(renew_after) = self.renew_after {
-            token = token.renew_after(renew_after);
+        if let Some(refresh_after) = self.refresh_after {
+            token = token.with_refresh_after(refresh_after);
         }
         Ok(token)
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use zeroize::Zeroizing;
 
-use super::{encode::form_value, exchange::Exchange, names::Names, names::Parameter};
+use super::{encode::form_value, exchange::EndpointRequest, names::Names, names::Parameter};
 use crate::error::Error;
 
 /// How the client's id and secret are sent. A request carries them once, in one way
@@ -63,13 +63,12 @@ impl ClientAuth {
     /// Puts id and secret where they belong.
     pub(super) fn apply(
         &self,
-        exchange: &mut Exchange,
+        exchange: &mut EndpointRequest,
         names: &Names,
         id: &str,
         secret: &str,
     ) -> Result<(), Error> {
-        let (id_name, secret_name) =
-            (names.of(Parameter::ClientId), names.of(Parameter::ClientSecret));
+        let (id_name, secret_name) = (names.of(Parameter::ClientId), names.of(Parameter::Secret));
         match self {
             Self::Basic => {
                 let value = basic(&form_value(id), &form_value(secret));
@@ -117,7 +116,7 @@ pub(super) fn basic(id: &str, secret: &str) -> Zeroizing<String> {
 }
 
 fn insert(
-    exchange: &mut Exchange,
+    exchange: &mut EndpointRequest,
     name: HeaderName,
     value: &str,
     field: &'static str,

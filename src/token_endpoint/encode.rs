@@ -6,12 +6,12 @@ use http_body_util::Full;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use zeroize::Zeroizing;
 
-use super::exchange::{Exchange, Params, Placement};
+use super::exchange::{EndpointRequest, Params, Placement};
 use crate::error::Error;
 
 /// The request that an exchange stands for.
-pub(super) fn encode(exchange: Exchange) -> Result<Request<Full<Bytes>>, Error> {
-    let Exchange { method, uri, params, mut query, mut headers, placement } = exchange;
+pub(super) fn encode(exchange: EndpointRequest) -> Result<Request<Full<Bytes>>, Error> {
+    let EndpointRequest { method, uri, params, mut query, mut headers, placement } = exchange;
     let (content_type, body) = match placement {
         Placement::Form => {
             (Some("application/x-www-form-urlencoded"), form(&params).as_bytes().to_vec())

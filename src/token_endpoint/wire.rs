@@ -15,13 +15,13 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use tower_service::Service;
 use zeroize::Zeroizing;
 
-use super::{encode::encode, exchange::Exchange};
+use super::{encode::encode, exchange::EndpointRequest};
 use crate::error::{BoxError, Error, ErrorKind};
 
 /// No token answer is anywhere near it.
 const LONGEST_ANSWER: usize = 1024 * 1024;
 
-/// Sends an [`Exchange`] over an HTTP service and collects the answer, of which it reads 1 MiB at
+/// Sends an [`EndpointRequest`] over an HTTP service and collects the answer, of which it reads 1 MiB at
 /// most.
 ///
 /// Any status is an answer; an error is [`ErrorKind::Unavailable`] where no answer came, or
@@ -29,9 +29,9 @@ const LONGEST_ANSWER: usize = 1024 * 1024;
 /// too long only the head is kept. If the URL had a query, the error has no
 /// [`source`](std::error::Error::source), because HTTP clients' errors print URLs.
 ///
-/// [`ClientCredentialsBuilder::build_with`](crate::ClientCredentialsBuilder::build_with) puts one
+/// [`TokenEndpointBuilder::build_with`](crate::token_endpoint::TokenEndpointBuilder::build_with) puts one
 /// around what it is given. With
-/// [`build_over`](crate::ClientCredentialsBuilder::build_over) it is the innermost service.
+/// [`build_over`](crate::token_endpoint::TokenEndpointBuilder::build_over) it is the innermost service.
 #[derive(Clone, Copy)]
 pub struct Wire<S> {
     http: S,
@@ -50,7 +50,7 @@ impl<S> fmt::Debug for Wire<S> {
     }
 }
 
-impl<S, B> Service<Exchange> for Wire<S>
+impl<S, B> Service<EndpointRequest> for Wire<S>
 where
     S: Service<
             Request<Full<Bytes>>,
@@ -68,7 +68,7 @@ where
         self.http.poll_ready(cx).map_err(|error| unavailable(error.into(), false))
     }
 
-    fn call(&mut self, exchange: Exchange) -> Self::Future {
+    fn call(&mut self, exchange: EndpointRequest) -> Self::Future {
         let secret_url = exchange.has_query();
         let request = match encode(exchange) {
             Ok(request) => request,

@@ -6,26 +6,26 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{
     answer::Reader,
     authentication::ClientAuth,
-    builder::ClientCredentialsBuilder,
-    exchange::{Exchange, Placement},
+    builder::TokenEndpointBuilder,
+    exchange::{EndpointRequest, Placement},
     headers::headers,
     names::{Names, Parameter},
     scrub::Scrub,
-    secret::ClientSecret,
+    secret::Secret,
 };
 use crate::{error::Error, origin::keeps_secrets};
 
 /// What every fetch starts from.
 pub(super) struct Grant {
     /// All of the exchange but what may be secret.
-    template: Exchange,
+    template: EndpointRequest,
     auth: ClientAuth,
     names: Names,
     /// Empty where there is none.
     id: SecretString,
-    secret: Option<ClientSecret>,
-    params: Vec<(String, ClientSecret)>,
-    headers: Vec<(String, ClientSecret)>,
+    secret: Option<Secret>,
+    params: Vec<(String, Secret)>,
+    headers: Vec<(String, Secret)>,
     pub(super) reader: Reader,
 }
 
@@ -46,14 +46,14 @@ impl Carried {
 
 impl Grant {
     /// The exchange for one fetch, with what is secret as it is now.
-    pub(super) fn exchange(&self) -> Result<(Exchange, Carried), Error> {
-        self.exchange_with(ClientSecret::read)
+    pub(super) fn exchange(&self) -> Result<(EndpointRequest, Carried), Error> {
+        self.exchange_with(Secret::read)
     }
 
     fn exchange_with(
         &self,
-        read: impl Fn(&ClientSecret) -> Result<SecretString, Error>,
-    ) -> Result<(Exchange, Carried), Error> {
+        read: impl Fn(&Secret) -> Result<SecretString, Error>,
+    ) -> Result<(EndpointRequest, Carried), Error> {
         let secret = self.secret.as_ref().map(&read).transpose()?.unwrap_or_default();
         let mut exchange = self.template.clone();
         let mut others = Vec::new();
@@ -85,7 +85,7 @@ impl Grant {
         &self.template.uri
     }
 
-    pub(super) fn check(builder: ClientCredentialsBuilder) -> Result<Self, Error> {
+    pub(super) fn check(builder: TokenEndpointBuilder) -> Result<Self, Error> {
         let uri = token_endpoint(&builder.url, builder.allow_http)?;
         let id = match builder.client_id {
             Some(id) if !id.expose_secret().is_empty() => id,
@@ -122,7 +122,7 @@ impl Grant {
             return Err(Error::config("placement", "a GET request has no body"));
         }
 
-        let mut template = Exchange::new(builder.method, uri);
+        let mut template = EndpointRequest::new(builder.method, uri);
         template.placement = placement;
         let names = builder.names;
         check_names(&names)?;
@@ -174,7 +174,7 @@ impl Grant {
 
 /// RFC 6749 §3.2: parameters occur once. `resource` and the user's own may repeat among themselves,
 /// but what is in the URL already is none of either.
-fn no_name_twice(exchange: &Exchange) -> Result<(), Error> {
+fn no_name_twice(exchange: &EndpointRequest) -> Result<(), Error> {
     let Some(own) = exchange.uri.query() else { return Ok(()) };
     let own: Vec<_> = form_urlencoded::parse(own.as_bytes()).map(|(name, _)| name).collect();
     let placed = exchange.params.iter().filter(|_| exchange.placement == Placement::Query);
@@ -254,8 +254,8 @@ fn check_reader(reader: &Reader) -> Result<(), Error> {
     if !reader.token_types.iter().all(|(_, scheme)| sendable(scheme)) {
         return Err(Error::config("token_type", "this is no authentication scheme"));
     }
-    if reader.renew_after.is_some_and(|renew_after| renew_after.is_zero()) {
-        return Err(Error::config("renew_after", "it is no time at all"));
+    if reader.refresh_after.is_some_and(|refresh_after| refresh_after.is_zero()) {
+        return Err(Error::config("refresh_after", "it is no time at all"));
     }
     Ok(())
 }

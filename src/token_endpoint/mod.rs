@@ -48,12 +48,12 @@ mod wire;
 
 pub use answer::LifetimeUnit;
 pub use authentication::ClientAuth;
-pub use builder::ClientCredentialsBuilder;
+pub use builder::TokenEndpointBuilder;
 pub(crate) use builder::split;
-pub use exchange::{Exchange, Params, Placement};
-pub use members::AnswerFormat;
+pub use exchange::{EndpointRequest, Params, Placement};
+pub use members::ResponseFormat;
 pub use names::{Member, Parameter};
-pub use secret::ClientSecret;
+pub use secret::Secret;
 pub use wire::Wire;
 
 /// A fetcher: asks a token endpoint by the client credentials grant (RFC 6749 §4.4).
@@ -62,7 +62,7 @@ pub use wire::Wire;
 /// use std::convert::Infallible;
 /// use http::{Request, Response};
 /// use tower::{ServiceExt, service_fn};
-/// use tower_oauth::{ClientCredentials, Reason, TokenRequest};
+/// use tower_oauth::{RefreshReason, TokenEndpoint, TokenRequest};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), tower_oauth::Error> {
@@ -70,13 +70,13 @@ pub use wire::Wire;
 ///     let body = r#"{"access_token": "2YotnFZFEjr1zCsicMWpAA", "expires_in": 3600}"#;
 ///     Ok::<_, Infallible>(Response::new(body.to_owned()))
 /// });
-/// let fetcher = ClientCredentials::builder("https://idp.example.com/oauth2/token")
+/// let fetcher = TokenEndpoint::builder("https://idp.example.com/oauth2/token")
 ///     .client_id("id")
 ///     .client_secret("secret")
 ///     .scope("read write")
 ///     .build_with(http)?;
 ///
-/// let token = fetcher.oneshot(TokenRequest::new(Reason::Cold)).await?;
+/// let token = fetcher.oneshot(TokenRequest::new(RefreshReason::Cold)).await?;
 /// assert_eq!(token.expose_secret(), "2YotnFZFEjr1zCsicMWpAA");
 /// # Ok(())
 /// # }
@@ -96,41 +96,41 @@ pub use wire::Wire;
 ///
 /// # Errors
 ///
-/// - [`Refused`](crate::ErrorKind::Refused): a code of RFC 6749 §5.2, of which
+/// - [`Denied`](crate::ErrorKind::Denied): a code of RFC 6749 §5.2, of which
 ///   [`oauth_code`](Error::oauth_code) gives the standard spelling, or a 4xx without one.
 /// - [`Unavailable`](crate::ErrorKind::Unavailable): no answer, 5xx, 408, 429, the codes
 ///   `server_error` and `temporarily_unavailable`, or the failure of a layer in between.
 /// - [`InvalidResponse`](crate::ErrorKind::InvalidResponse): a redirect, which is not followed; an
 ///   answer that is HTML, empty, too long, or without a token; a token that no header can carry, or
 ///   of an unknown type (RFC 6749 §7.1).
-/// - [`Fetch`](crate::ErrorKind::Fetch): the secret's file or environment variable is not there.
+/// - [`Fetcher`](crate::ErrorKind::Fetcher): the secret's file or environment variable is not there.
 ///
 /// What a server says in words is in [`description`](Error::description), with the secret taken
 /// out in whatever encoding it is echoed.
 #[derive(Clone)]
-pub struct ClientCredentials {
+pub struct TokenEndpoint {
     grant: Arc<check::Grant>,
     /// Behind a lock because an HTTP client need not be `Sync`. It is held for one clone.
-    exchanges: Arc<Mutex<BoxCloneService<Exchange, Response<Bytes>, BoxError>>>,
+    exchanges: Arc<Mutex<BoxCloneService<EndpointRequest, Response<Bytes>, BoxError>>>,
 }
 
-impl ClientCredentials {
+impl TokenEndpoint {
     /// Starts with the URL of the token endpoint (RFC 6749 §3.2).
     ///
     /// It is https, or http on this machine. A query that it has is kept.
-    pub fn builder(url: impl Into<String>) -> ClientCredentialsBuilder {
-        ClientCredentialsBuilder::new(url.into())
+    pub fn builder(url: impl Into<String>) -> TokenEndpointBuilder {
+        TokenEndpointBuilder::new(url.into())
     }
 }
 
-impl ClientCredentialsBuilder {
+impl TokenEndpointBuilder {
     /// Checks everything, and asks over this HTTP service. It need not be `Sync`, and should follow
     /// no redirects.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config); [`Error::field`] names the setter.
-    pub fn build_with<S, B>(self, http: S) -> Result<ClientCredentials, Error>
+    pub fn build_with<S, B>(self, http: S) -> Result<TokenEndpoint, Error>
     where
         S: Service<
                 Request<Full<Bytes>>,
@@ -151,17 +151,17 @@ impl ClientCredentialsBuilder {
     /// ```
     /// # use http::{Request, Response};
     /// # use tower::{ServiceBuilder, service_fn};
-    /// # use tower_oauth::BoxError;
-    /// use tower_oauth::{ClientAuth, ClientCredentials, Exchange, Wire};
+    /// # use tower::BoxError;
+    /// use tower_oauth::{TokenEndpoint, token_endpoint::{ClientAuth, EndpointRequest, Wire}};
     ///
     /// # let http = service_fn(|_: Request<_>| async { Ok::<_, BoxError>(Response::new(String::new())) });
     /// let signed = ServiceBuilder::new()
-    ///     .map_request(|mut exchange: Exchange| {
+    ///     .map_request(|mut exchange: EndpointRequest| {
     ///         exchange.params.push("client_assertion", "eyJhbGciOiJSUzI1NiJ9...");
     ///         exchange
     ///     })
     ///     .service(Wire::new(http));
-    /// let fetcher = ClientCredentials::builder("https://idp.example.com/oauth2/token")
+    /// let fetcher = TokenEndpoint::builder("https://idp.example.com/oauth2/token")
     ///     .client_id("id")
     ///     .auth(ClientAuth::None)
     ///     .build_over(signed)?;
@@ -171,10 +171,10 @@ impl ClientCredentialsBuilder {
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config); [`Error::field`] names the setter.
-    pub fn build_over<S>(self, exchanges: S) -> Result<ClientCredentials, Error>
+    pub fn build_over<S>(self, exchanges: S) -> Result<TokenEndpoint, Error>
     where
         S: Service<
-                Exchange,
+                EndpointRequest,
                 Response = Response<Bytes>,
                 Error: Into<BoxError>,
                 Future: Send + 'static,
@@ -184,7 +184,7 @@ impl ClientCredentialsBuilder {
     {
         let grant = check::Grant::check(self)?;
         let exchanges = BoxCloneService::new(exchanges.map_err(Into::into));
-        Ok(ClientCredentials { grant: Arc::new(grant), exchanges: Arc::new(Mutex::new(exchanges)) })
+        Ok(TokenEndpoint { grant: Arc::new(grant), exchanges: Arc::new(Mutex::new(exchanges)) })
     }
 
     /// Checks everything, and asks with a client of its own: TLS by rustls with the platform's
@@ -196,14 +196,14 @@ impl ClientCredentialsBuilder {
     /// `client` where the platform has no roots.
     #[cfg(feature = "client")]
     #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
-    pub fn build(self) -> Result<ClientCredentials, Error> {
+    pub fn build(self) -> Result<TokenEndpoint, Error> {
         let checked = check::Grant::check(self.clone())?;
         let http = client::client(checked.uri())?;
         self.build_with(http)
     }
 }
 
-impl Service<TokenRequest> for ClientCredentials {
+impl Service<TokenRequest> for TokenEndpoint {
     type Response = Token;
     type Error = Error;
     type Future = Pin<Box<dyn Future<Output = Result<Token, Error>> + Send>>;
@@ -223,14 +223,14 @@ impl Service<TokenRequest> for ClientCredentials {
             poll_fn(|cx| exchanges.poll_ready(cx)).await.map_err(failed)?;
             let sent = Sent::now();
             let answer = exchanges.call(exchange).await.map_err(failed)?;
-            Ok(grant.reader.token(&answer, &carried.scrub(grant.id()))?.age(sent.ago()))
+            Ok(grant.reader.token(&answer, &carried.scrub(grant.id()))?.with_age(sent.ago()))
         })
     }
 }
 
-impl fmt::Debug for ClientCredentials {
+impl fmt::Debug for TokenEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientCredentials")
+        f.debug_struct("TokenEndpoint")
             .field("host", &self.grant.uri().host())
             .finish_non_exhaustive()
     }

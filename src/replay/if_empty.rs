@@ -6,13 +6,13 @@ use crate::replay::{Replay, head_of};
 /// Replays requests whose body is known to be empty, such as most GET requests. The default.
 ///
 /// A request with a body, which includes every gRPC call and most POST requests, is not replayed:
-/// its caller gets the answer as it came. [`CloneBody`](crate::CloneBody) and
-/// [`BufferBody`](crate::BufferBody) replay those.
+/// its caller gets the answer as it came. [`ByClone`](crate::replay::ByClone) and
+/// [`Buffered`](crate::replay::Buffered) replay those.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::exhaustive_structs)] // written as a value: `replay(Never)`
-pub struct EmptyBody;
+pub struct IfEmpty;
 
-impl<B: Body + Default> Replay<B> for EmptyBody {
+impl<B: Body + Default> Replay<B> for IfEmpty {
     type Body = B;
     type Kept = Request<()>;
 

@@ -7,15 +7,15 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// One question to the token endpoint, not encoded yet.
 ///
-/// A layer between a grant and [`Wire`](crate::Wire) sees and changes it: one that signs a client
+/// A layer between a grant and [`Wire`](crate::token_endpoint::Wire) sees and changes it: one that signs a client
 /// assertion (RFC 7523 §2.2) pushes two parameters, one that proves possession of a key
 /// (RFC 9449 §5) inserts a header. How parameters are written down is nobody's business but
-/// [`Wire`](crate::Wire)'s.
+/// [`Wire`](crate::token_endpoint::Wire)'s.
 ///
 /// `Debug` shows names but no values, and of the URI no query.
 #[derive(Clone)]
 #[non_exhaustive]
-pub struct Exchange {
+pub struct EndpointRequest {
     /// `POST`, unless the API is an odd one.
     pub method: Method,
     /// The token endpoint. A query that it came with is kept.
@@ -30,7 +30,7 @@ pub struct Exchange {
     pub placement: Placement,
 }
 
-impl Exchange {
+impl EndpointRequest {
     /// An exchange without parameters and headers, as a test of a layer needs it.
     pub fn new(method: Method, uri: Uri) -> Self {
         Self {
@@ -50,9 +50,9 @@ impl Exchange {
     }
 }
 
-impl fmt::Debug for Exchange {
+impl fmt::Debug for EndpointRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchange")
+        f.debug_struct("EndpointRequest")
             .field("method", &self.method)
             .field("host", &self.uri.host())
             .field("path", &self.uri.path())

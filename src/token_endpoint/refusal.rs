@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header};
 
 use super::{
-    members::{AnswerFormat, Members, Scalar},
+    members::{Members, ResponseFormat, Scalar},
     retry_after::retry_after,
     scrub::Scrub,
 };
@@ -12,16 +12,16 @@ use crate::error::{Error, ErrorKind};
 
 /// What the codes mean to us. RFC 6749 §5.2 and §4.1.2.1, RFC 8707 §2.
 const CODES: [(&str, ErrorKind); 10] = [
-    ("access_denied", ErrorKind::Refused),
-    ("invalid_client", ErrorKind::Refused),
-    ("invalid_grant", ErrorKind::Refused),
-    ("invalid_request", ErrorKind::Refused),
-    ("invalid_scope", ErrorKind::Refused),
-    ("invalid_target", ErrorKind::Refused),
+    ("access_denied", ErrorKind::Denied),
+    ("invalid_client", ErrorKind::Denied),
+    ("invalid_grant", ErrorKind::Denied),
+    ("invalid_request", ErrorKind::Denied),
+    ("invalid_scope", ErrorKind::Denied),
+    ("invalid_target", ErrorKind::Denied),
     ("server_error", ErrorKind::Unavailable),
     ("temporarily_unavailable", ErrorKind::Unavailable),
-    ("unauthorized_client", ErrorKind::Refused),
-    ("unsupported_grant_type", ErrorKind::Refused),
+    ("unauthorized_client", ErrorKind::Denied),
+    ("unsupported_grant_type", ErrorKind::Denied),
 ];
 
 /// What to check, by code or by status, where an API's own documentation knows more than we.
@@ -57,8 +57,8 @@ pub(super) fn read(
 ) -> Error {
     let status = answer.status();
     // Servers that answer with tokens form-encoded still write their errors as JSON, or do not.
-    let members = Members::of(text, AnswerFormat::Json).or_else(|| {
-        Members::of(text, AnswerFormat::Form).filter(|members| members.get("error").is_some())
+    let members = Members::of(text, ResponseFormat::Json).or_else(|| {
+        Members::of(text, ResponseFormat::Form).filter(|members| members.get("error").is_some())
     });
     let html = members.is_none() && is_html(answer, text);
     let (code, description) = match &members {
@@ -72,8 +72,8 @@ pub(super) fn read(
         None => match status.as_u16() {
             408 | 429 | 500.. => ErrorKind::Unavailable,
             // As a page too, since many servers' 401 is one: a login must not be locked out.
-            400 | 401 | 403 => ErrorKind::Refused,
-            400..=499 if !html => ErrorKind::Refused,
+            400 | 401 | 403 => ErrorKind::Denied,
+            400..=499 if !html => ErrorKind::Denied,
             _ => ErrorKind::InvalidResponse,
         },
     };

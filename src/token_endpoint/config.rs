@@ -8,12 +8,12 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use super::{
     answer::LifetimeUnit,
     authentication::ClientAuth,
-    builder::ClientCredentialsBuilder,
+    builder::TokenEndpointBuilder,
     exchange::Placement,
-    members::AnswerFormat,
+    members::ResponseFormat,
     names::{Member, Parameter},
     quoted::{Many, Text},
-    secret::ClientSecret,
+    secret::Secret,
 };
 use crate::cache::RefreshPolicy;
 
@@ -25,7 +25,7 @@ struct Fetcher {
     #[serde(default)]
     insecure_allow_http: bool,
     client_id: Option<Text>,
-    client_secret: Option<ClientSecret>,
+    client_secret: Option<Secret>,
     #[serde(default)]
     auth: ClientAuth,
     #[serde(default)]
@@ -35,9 +35,9 @@ struct Fetcher {
     #[serde(default)]
     resource: Many<String>,
     #[serde(default)]
-    param: BTreeMap<String, Many<ClientSecret>>,
+    param: BTreeMap<String, Many<Secret>>,
     #[serde(default)]
-    header: BTreeMap<String, Many<ClientSecret>>,
+    header: BTreeMap<String, Many<Secret>>,
     method: Option<String>,
     placement: Option<Placement>,
     #[serde(default)]
@@ -45,11 +45,11 @@ struct Fetcher {
     #[serde(default)]
     member: BTreeMap<Member, String>,
     #[serde(default)]
-    answer_format: AnswerFormat,
+    response_format: ResponseFormat,
     #[serde(default)]
     lifetime_unit: LifetimeUnit,
     #[serde(default, with = "humantime_serde")]
-    renew_after: Option<Duration>,
+    refresh_after: Option<Duration>,
     #[serde(default)]
     token_type: BTreeMap<String, String>,
     #[serde(default)]
@@ -67,9 +67,9 @@ enum GrantType {
     Other(String),
 }
 
-/// The keys are the setters' names; see [`ClientCredentialsBuilder`]. An unknown key is an error;
+/// The keys are the setters' names; see [`TokenEndpointBuilder`]. An unknown key is an error;
 /// values are checked when the builder builds.
-impl<'de> Deserialize<'de> for ClientCredentialsBuilder {
+impl<'de> Deserialize<'de> for TokenEndpointBuilder {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let fetcher = Fetcher::deserialize(deserializer)?;
         let mut builder = Self::new(fetcher.url);
@@ -94,16 +94,16 @@ impl<'de> Deserialize<'de> for ClientCredentialsBuilder {
         builder.placement = fetcher.placement;
         builder.names.0 = fetcher.name;
         builder.reader.members.0 = fetcher.member;
-        builder.reader.format = fetcher.answer_format;
+        builder.reader.format = fetcher.response_format;
         builder.reader.unit = fetcher.lifetime_unit;
-        builder.reader.renew_after = fetcher.renew_after;
+        builder.reader.refresh_after = fetcher.refresh_after;
         builder.reader.token_types = fetcher.token_type.into_iter().collect();
         builder.reader.hints.0 = fetcher.hint.into_iter().collect();
         Ok(builder)
     }
 }
 
-fn pairs(values: BTreeMap<String, Many<ClientSecret>>) -> Vec<(String, ClientSecret)> {
+fn pairs(values: BTreeMap<String, Many<Secret>>) -> Vec<(String, Secret)> {
     let of = |(name, values): (String, Many<_>)| {
         values.into_vec().into_iter().map(move |value| (name.clone(), value))
     };

@@ -1,4 +1,4 @@
-//! What requests wait while tokens that live for two seconds are renewed at an endpoint that takes
+//! What requests wait while tokens that live for two seconds are refreshed at an endpoint that takes
 //! 50 ms; beside a cache that blocks, under the same load at the same time.
 
 use std::{
@@ -52,7 +52,7 @@ async fn fetch() -> Result<Token, BoxError> {
     sleep(FETCH).await;
     // Another secret each time, as servers do: the very same one would not be a new token.
     let secret = format!("{:01024}", NEXT.fetch_add(1, Relaxed));
-    Ok(Token::bearer(secret).lifetime(LIFETIME))
+    Ok(Token::bearer(secret).with_lifetime(LIFETIME))
 }
 
 fn ours() -> impl Api + Sync {

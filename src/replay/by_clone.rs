@@ -9,9 +9,9 @@ use crate::replay::Replay;
 /// nothing of it can look complete that is not.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::exhaustive_structs)] // written as a value: `replay(Never)`
-pub struct CloneBody;
+pub struct ByClone;
 
-impl<B: Clone + Send + 'static> Replay<B> for CloneBody {
+impl<B: Clone + Send + 'static> Replay<B> for ByClone {
     type Body = B;
     type Kept = Request<B>;
 

@@ -1,10 +1,10 @@
-//! What a request waits while tokens of two seconds are renewed at an endpoint that takes 50 ms,
+//! What a request waits while tokens of two seconds are refreshed at an endpoint that takes 50 ms,
 //! beside a cache that blocks. A mean says nothing here, so criterion gets no say: p50, p99 and the
 //! longest are printed.
 
 use std::time::Duration;
 
-use tower_oauth_benches::renewal::run;
+use tower_oauth_benches::refresh::run;
 
 fn main() {
     let time = Duration::from_secs(10);

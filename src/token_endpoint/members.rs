@@ -11,7 +11,7 @@ use super::lenient::without_trailing_commas;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "config", derive(serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
-pub enum AnswerFormat {
+pub enum ResponseFormat {
     /// A JSON object (RFC 6749 §5.1), whatever its `Content-Type` says.
     #[default]
     Json,
@@ -39,10 +39,10 @@ pub(super) enum Members<'a> {
 
 impl<'a> Members<'a> {
     /// `None`: it is not an object.
-    pub(super) fn of(text: &'a str, format: AnswerFormat) -> Option<Self> {
+    pub(super) fn of(text: &'a str, format: ResponseFormat) -> Option<Self> {
         match format {
-            AnswerFormat::Json => serde_json::from_str(text).ok().map(Self::Json),
-            AnswerFormat::Form => {
+            ResponseFormat::Json => serde_json::from_str(text).ok().map(Self::Json),
+            ResponseFormat::Form => {
                 // A text that is no form is one name without a value.
                 let pairs: Vec<_> = form_urlencoded::parse(text.as_bytes()).collect();
                 pairs.iter().any(|(_, value)| !value.is_empty()).then_some(Self::Form(pairs))
@@ -51,9 +51,9 @@ impl<'a> Members<'a> {
     }
 
     /// As [`of`](Self::of), and a list too, into which the pointer of an API leads that has one.
-    pub(super) fn of_any(text: &'a str, format: AnswerFormat) -> Option<Self> {
+    pub(super) fn of_any(text: &'a str, format: ResponseFormat) -> Option<Self> {
         let list = || serde_json::from_str(text).ok().map(Self::List);
-        let is_list = format == AnswerFormat::Json && text.starts_with('[');
+        let is_list = format == ResponseFormat::Json && text.starts_with('[');
         Self::of(text, format).or_else(|| is_list.then(list)?)
     }
 
@@ -119,11 +119,11 @@ fn scalar(value: &RawValue) -> Option<Scalar> {
 }
 
 /// The text of an answer: without byte order mark, as JSON without trailing commas.
-pub(super) fn text(body: &[u8], format: AnswerFormat) -> Zeroizing<String> {
+pub(super) fn text(body: &[u8], format: ResponseFormat) -> Zeroizing<String> {
     let text = Zeroizing::new(String::from_utf8_lossy(body).into_owned());
     let bare = text.trim_start_matches('\u{feff}').trim();
     // Correct JSON stays as it is, so that leniency cannot break it.
-    if format == AnswerFormat::Form || serde_json::from_str::<&RawValue>(bare).is_ok() {
+    if format == ResponseFormat::Form || serde_json::from_str::<&RawValue>(bare).is_ok() {
         return Zeroizing::new(bare.to_owned());
     }
     without_trailing_commas(bare)
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_pointer_leads_through_objects_and_arrays() {
         let text = r#"{"data":[{"a/b":{"~":"here"}}],"n":1e999}"#;
-        let members = Members::of(text, AnswerFormat::Json).unwrap();
+        let members = Members::of(text, ResponseFormat::Json).unwrap();
         assert_eq!(*members.text("/data/0/a~1b/~0").unwrap(), "here");
         assert!(members.get("/data/1").is_none());
         assert!(members.get("/n/x").is_none());
@@ -162,8 +162,8 @@ mod tests {
     fn depth_costs_no_stack() {
         for open in ["[", "{\"a\":"] {
             let deep = open.repeat(1024 * 1024 / open.len());
-            let text = text(deep.as_bytes(), AnswerFormat::Json);
-            assert!(Members::of(&text, AnswerFormat::Json).is_none());
+            let text = text(deep.as_bytes(), ResponseFormat::Json);
+            assert!(Members::of(&text, ResponseFormat::Json).is_none());
         }
     }
 }

@@ -21,15 +21,15 @@ const LONGEST: u64 = 64 * 1024;
 /// needs no restart. `Debug` shows where it comes from, never what it is.
 ///
 /// ```
-/// use tower_oauth::ClientSecret;
+/// use tower_oauth::token_endpoint::Secret;
 ///
-/// let value: ClientSecret = "gX1fBat3bV".into();
-/// assert_eq!(format!("{value:?}"), "ClientSecret::value(..)");
-/// ClientSecret::env("IDP_SECRET");
-/// ClientSecret::file("/run/secrets/idp");
+/// let value: Secret = "gX1fBat3bV".into();
+/// assert_eq!(format!("{value:?}"), "Secret::value(..)");
+/// Secret::env("IDP_SECRET");
+/// Secret::file("/run/secrets/idp");
 /// ```
 #[derive(Clone)]
-pub struct ClientSecret(Source);
+pub struct Secret(Source);
 
 #[derive(Clone)]
 enum Source {
@@ -38,7 +38,7 @@ enum Source {
     File(PathBuf),
 }
 
-impl ClientSecret {
+impl Secret {
     /// The secret itself.
     pub fn value(secret: impl Into<String>) -> Self {
         Self(Source::Value(secret.into().into()))
@@ -61,7 +61,7 @@ impl ClientSecret {
     /// The secret as it is now.
     pub(super) fn read(&self) -> Result<SecretString, Error> {
         let missing = |why: String, cause: Option<io::Error>| {
-            let error = Error::new(ErrorKind::Fetch).with_description(why);
+            let error = Error::new(ErrorKind::Fetcher).with_description(why);
             Err(match cause {
                 Some(cause) => error.with_source(cause),
                 None => error,
@@ -118,29 +118,29 @@ fn content(path: &Path) -> io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-impl fmt::Debug for ClientSecret {
+impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Source::Value(_) => f.write_str("ClientSecret::value(..)"),
-            Source::Env(name) => write!(f, "ClientSecret::env({name:?})"),
-            Source::File(path) => write!(f, "ClientSecret::file({path:?})"),
+            Source::Value(_) => f.write_str("Secret::value(..)"),
+            Source::Env(name) => write!(f, "Secret::env({name:?})"),
+            Source::File(path) => write!(f, "Secret::file({path:?})"),
         }
     }
 }
 
-impl From<&str> for ClientSecret {
+impl From<&str> for Secret {
     fn from(secret: &str) -> Self {
         Self::value(secret)
     }
 }
 
-impl From<String> for ClientSecret {
+impl From<String> for Secret {
     fn from(secret: String) -> Self {
         Self::value(secret)
     }
 }
 
-impl From<&String> for ClientSecret {
+impl From<&String> for Secret {
     fn from(secret: &String) -> Self {
         Self::value(secret)
     }

@@ -26,7 +26,7 @@ use crate::replay::{
 ///
 /// ```
 /// use tower::{Layer, Service};
-/// use tower_oauth::{BufferBody, Error, OAuthLayer, TokenCache};
+/// use tower_oauth::{Error, OAuthLayer, TokenCache, replay::Buffered};
 ///
 /// fn with_token(
 ///     channel: tonic::transport::Channel,
@@ -34,35 +34,35 @@ use crate::replay::{
 /// ) -> Result<impl Service<http::Request<tonic::body::Body>>, Error> {
 ///     let layer = OAuthLayer::with_source(tokens)
 ///         .origin("https://api.example.com")?
-///         .replay(BufferBody::new(64 * 1024).into_body(tonic::body::Body::new));
+///         .replay(Buffered::new(64 * 1024).into_body(tonic::body::Body::new));
 ///     Ok(layer.layer(channel))
 /// }
 /// ```
 #[derive(Clone, Copy)]
-pub struct BufferBody<W = AsIs> {
+pub struct Buffered<W = AsIs> {
     limit: usize,
     wrap: W,
 }
 
-impl BufferBody {
+impl Buffered {
     /// Keeps up to `limit` bytes of each request's body.
     pub fn new(limit: usize) -> Self {
         Self { limit, wrap: AsIs(()) }
     }
 
     /// Gives the inner service `into_body(buffered)` instead of a [`BufferedBody`].
-    pub fn into_body<F>(self, into_body: F) -> BufferBody<IntoBody<F>> {
-        BufferBody { limit: self.limit, wrap: IntoBody(into_body) }
+    pub fn into_body<F>(self, into_body: F) -> Buffered<IntoBody<F>> {
+        Buffered { limit: self.limit, wrap: IntoBody(into_body) }
     }
 }
 
-impl<W> fmt::Debug for BufferBody<W> {
+impl<W> fmt::Debug for Buffered<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BufferBody").field("limit", &self.limit).finish_non_exhaustive()
+        f.debug_struct("Buffered").field("limit", &self.limit).finish_non_exhaustive()
     }
 }
 
-/// What a [`BufferBody`] gives the inner service for a [`BufferedBody`]. Sealed.
+/// What a [`Buffered`] gives the inner service for a [`BufferedBody`]. Sealed.
 pub trait WrapBody<B>: private::Sealed {
     /// The body that the inner service gets.
     type Body;
@@ -80,7 +80,7 @@ mod private {
 #[derive(Clone, Copy, Debug)]
 pub struct AsIs(());
 
-/// What the closure of [`BufferBody::into_body`] makes of it.
+/// What the closure of [`Buffered::into_body`] makes of it.
 #[derive(Clone, Copy)]
 pub struct IntoBody<F>(F);
 
@@ -112,7 +112,7 @@ where
     }
 }
 
-impl<B, W> Replay<B> for BufferBody<W>
+impl<B, W> Replay<B> for Buffered<W>
 where
     B: Body + Send + 'static,
     W: WrapBody<B>,
@@ -137,7 +137,7 @@ where
     }
 }
 
-/// What [`BufferBody`] keeps of a request.
+/// What [`Buffered`] keeps of a request.
 pub struct KeptBody<B, W> {
     head: Request<()>,
     shared: Arc<Mutex<Shared<B>>>,

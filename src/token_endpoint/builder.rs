@@ -9,19 +9,19 @@ use super::{
     answer::{LifetimeUnit, Reader},
     authentication::ClientAuth,
     exchange::Placement,
-    members::AnswerFormat,
+    members::ResponseFormat,
     names::{Member, Names, Parameter},
-    secret::ClientSecret,
+    secret::Secret,
 };
 
-/// Says how a token endpoint wants to be asked; see [`ClientCredentials`](crate::ClientCredentials).
+/// Says how a token endpoint wants to be asked; see [`TokenEndpoint`](crate::TokenEndpoint).
 ///
 /// Nothing is checked until it is built. `Debug` shows no value that may be secret.
 #[cfg_attr(
     feature = "config",
     doc = "\n# From a configuration file\n\n\
            With the feature `config` the builder implements `serde::Deserialize`, and so does \
-           [`RefreshPolicy`](crate::RefreshPolicy). Of a parser's errors print the message, not \
+           [`RefreshPolicy`](crate::cache::RefreshPolicy). Of a parser's errors print the message, not \
            the line that it complains about: that may be the one with the secret. \
            For example as TOML, where `fetcher` is a builder and `refresh` a policy:\n\n```toml\n",
     doc = include_str!("reference.toml"),
@@ -29,25 +29,25 @@ use super::{
 )]
 #[derive(Clone)]
 #[must_use]
-pub struct ClientCredentialsBuilder {
+pub struct TokenEndpointBuilder {
     pub(super) url: String,
     pub(super) allow_http: bool,
     pub(super) client_id: Option<SecretString>,
-    pub(super) client_secret: Option<ClientSecret>,
+    pub(super) client_secret: Option<Secret>,
     pub(super) auth: ClientAuth,
     pub(super) grant_type: Option<String>,
     pub(super) scope: Option<String>,
     pub(super) audience: Option<String>,
     pub(super) resources: Vec<String>,
-    pub(super) params: Vec<(String, ClientSecret)>,
-    pub(super) headers: Vec<(String, ClientSecret)>,
+    pub(super) params: Vec<(String, Secret)>,
+    pub(super) headers: Vec<(String, Secret)>,
     pub(super) method: Method,
     pub(super) placement: Option<Placement>,
     pub(super) names: Names,
     pub(super) reader: Reader,
 }
 
-impl ClientCredentialsBuilder {
+impl TokenEndpointBuilder {
     pub(super) fn new(url: String) -> Self {
         Self {
             url,
@@ -92,9 +92,9 @@ impl ClientCredentialsBuilder {
     }
 
     /// The client's secret (RFC 6749 §2.3.1), or where to read it for every token:
-    /// [`ClientSecret::env`], [`ClientSecret::file`]. There must be one, except with
+    /// [`Secret::env`], [`Secret::file`]. There must be one, except with
     /// [`ClientAuth::None`].
-    pub fn client_secret(mut self, secret: impl Into<ClientSecret>) -> Self {
+    pub fn client_secret(mut self, secret: impl Into<Secret>) -> Self {
         self.client_secret = Some(secret.into());
         self
     }
@@ -121,7 +121,7 @@ impl ClientCredentialsBuilder {
     /// Another parameter with a fixed value. Each call adds one; a name may repeat. It cannot be
     /// one that has a setter of its own. It is taken to be secret, and can be read for every token
     /// like [`client_secret`](Self::client_secret): IBM Cloud's `apikey`, the `password` of others.
-    pub fn param(mut self, name: impl Into<String>, value: impl Into<ClientSecret>) -> Self {
+    pub fn param(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.params.push((name.into(), value.into()));
         self
     }
@@ -130,7 +130,7 @@ impl ClientCredentialsBuilder {
     /// `Accept: application/json` or `Cache-Control: no-store` if it is one of these. It is taken
     /// to be secret, and can be read for every token like [`client_secret`](Self::client_secret):
     /// Azure API Management's `Ocp-Apim-Subscription-Key`.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<ClientSecret>) -> Self {
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
@@ -184,7 +184,7 @@ impl ClientCredentialsBuilder {
     }
 
     /// How the answer is written. By default as JSON.
-    pub fn answer_format(mut self, format: AnswerFormat) -> Self {
+    pub fn response_format(mut self, format: ResponseFormat) -> Self {
         self.reader.format = format;
         self
     }
@@ -195,10 +195,10 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// When to renew a token, where the API's documentation asks for a time of its own: see
-    /// [`Token::renew_after`](crate::Token::renew_after). By default the cache decides.
-    pub fn renew_after(mut self, renew_after: Duration) -> Self {
-        self.reader.renew_after = Some(renew_after);
+    /// When to refresh a token, where the API's documentation asks for a time of its own: see
+    /// [`Token::refresh_after`](crate::Token::refresh_after). By default the cache decides.
+    pub fn refresh_after(mut self, refresh_after: Duration) -> Self {
+        self.reader.refresh_after = Some(refresh_after);
         self
     }
 
@@ -231,9 +231,9 @@ pub(crate) fn split(url: &str) -> (&str, &str) {
     url.split_at(url[host..].find(['/', '?', '#']).map_or(url.len(), |path| host + path))
 }
 
-impl fmt::Debug for ClientCredentialsBuilder {
+impl fmt::Debug for TokenEndpointBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientCredentialsBuilder")
+        f.debug_struct("TokenEndpointBuilder")
             .field("client_secret", &self.client_secret)
             .field("auth", &self.auth)
             .field("grant_type", &self.grant_type)

@@ -12,7 +12,7 @@ use serde::{
     },
 };
 
-use super::secret::ClientSecret;
+use super::secret::Secret;
 
 macro_rules! not_numbers {
     () => {
@@ -108,7 +108,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
 }
 
 /// The secret itself as a text, or `{ env = "NAME" }`, or `{ file = "path" }`.
-impl<'de> Deserialize<'de> for ClientSecret {
+impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -118,30 +118,30 @@ impl<'de> Deserialize<'de> for ClientSecret {
         }
 
         // By hand, because an untagged enum would say of a misspelt place only that nothing matched.
-        struct Secret;
+        struct AnyOf;
 
-        impl<'de> Visitor<'de> for Secret {
-            type Value = ClientSecret;
+        impl<'de> Visitor<'de> for AnyOf {
+            type Value = Secret;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a secret, { env = \"NAME\" } or { file = \"path\" }")
             }
 
-            fn visit_str<E: Error>(self, secret: &str) -> Result<ClientSecret, E> {
+            fn visit_str<E: Error>(self, secret: &str) -> Result<Secret, E> {
                 Ok(secret.into())
             }
 
-            fn visit_string<E: Error>(self, secret: String) -> Result<ClientSecret, E> {
+            fn visit_string<E: Error>(self, secret: String) -> Result<Secret, E> {
                 Ok(secret.into())
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ClientSecret, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Secret, A::Error> {
                 match Place::deserialize(MapAccessDeserializer::new(map))? {
                     Place { env: Some(Text(name)), file: None } => {
-                        Ok(ClientSecret::env(name.expose_secret()))
+                        Ok(Secret::env(name.expose_secret()))
                     }
                     Place { env: None, file: Some(Text(path)) } => {
-                        Ok(ClientSecret::file(path.expose_secret()))
+                        Ok(Secret::file(path.expose_secret()))
                     }
                     _ => Err(A::Error::custom("a secret has one place: `env` or `file`")),
                 }
@@ -150,6 +150,6 @@ impl<'de> Deserialize<'de> for ClientSecret {
             not_numbers!();
         }
 
-        deserializer.deserialize_any(Secret)
+        deserializer.deserialize_any(AnyOf)
     }
 }

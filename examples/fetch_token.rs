@@ -170,7 +170,7 @@ async fn fetch(endpoint: &Endpoint, recorder: &Recorder, file: &str) -> Result<F
     let tokens = TokenCache::builder(fetcher)
         .refresh(endpoint.refresh.clone())
         // The latest time that there is for the refresh, which is told.
-        .random(|| 0.0)
+        .jitter_source(|| 0.0)
         .build();
     Ok(match tokens.token().await {
         Ok(token) => Ok((token, tokens)),

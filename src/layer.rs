@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 use tower_layer::Layer;
 
 use crate::{
-    cache::TokenCache,
+    cache::token_cache::TokenCache,
     error::Error,
     fetch::FetchToken,
     replay::IfEmpty,

@@ -159,7 +159,7 @@ pub mod token_endpoint;
 #[cfg(feature = "token-endpoint")]
 pub mod vendor;
 
-pub use cache::TokenCache;
+pub use cache::token_cache::TokenCache;
 pub use error::{Error, ErrorKind};
 pub use fetch::{FetchFn, FetchToken, RefreshReason, TokenRequest, fetch_fn};
 pub use grpc::grpc_status;

@@ -129,7 +129,7 @@ async fn jitter_is_drawn_once_per_token_and_only_makes_it_earlier() {
     let endpoint = Endpoint::with_lifetime(secs(100)).delay(ms(0));
     let cache = TokenCache::builder(endpoint.fetcher())
         .clock(TestClock::new())
-        .random(move || {
+        .jitter_source(move || {
             counter.fetch_add(1, Ordering::SeqCst);
             1.0
         })
@@ -171,18 +171,18 @@ async fn fresh_stale_and_expired() {
     let endpoint = Endpoint::with_lifetime(secs(100)).delay(ms(50));
     let cache = endpoint.cache();
     let token = async || cache.token().await.unwrap().expose_secret().to_owned();
-    assert_eq!(cache.status().phase, TokenState::Empty);
+    assert_eq!(cache.status().state, TokenState::Empty);
     assert_eq!(token().await, "token-1");
 
     // Fresh to the last moment: no fetch.
     sleep(ms(71_949)).await;
-    assert_eq!(cache.status().phase, TokenState::Fresh);
+    assert_eq!(cache.status().state, TokenState::Fresh);
     assert_eq!(token().await, "token-1");
     assert_eq!(endpoint.count(), 1);
 
     // Stale: the old one at once, and one fetch behind it.
     sleep(ms(1)).await;
-    assert_eq!(cache.status().phase, TokenState::Stale);
+    assert_eq!(cache.status().state, TokenState::Stale);
     let start = Instant::now();
     assert_eq!(token().await, "token-1");
     assert_eq!(token().await, "token-1");
@@ -195,7 +195,7 @@ async fn fresh_stale_and_expired() {
 
     // Expired: it waits.
     sleep(secs(95)).await;
-    assert_eq!(cache.status().phase, TokenState::Expired);
+    assert_eq!(cache.status().state, TokenState::Expired);
     let start = Instant::now();
     assert_eq!(token().await, "token-3");
     assert_eq!(start.elapsed(), ms(50));
@@ -339,7 +339,7 @@ async fn the_same_secret_with_falling_lifetimes_is_one_token() {
             Ok::<_, BoxError>(token.with_lifetime(secs(100 - life % 100)))
         }
     });
-    let cache = TokenCache::builder(fetcher).clock(TestClock::new()).random(|| 0.0).build();
+    let cache = TokenCache::builder(fetcher).clock(TestClock::new()).jitter_source(|| 0.0).build();
     for second in 0..1_000 {
         let token = cache.token().await.unwrap_or_else(|error| panic!("at {second} s: {error}"));
         assert!(token.expose_secret() == format!("token-{}", second / 100), "at {second} s");
@@ -373,7 +373,7 @@ async fn the_same_secret_again_keeps_its_first_deadlines() {
     assert_eq!(endpoint.count(), 3);
     // Once it has run out, what the server says then is believed.
     sleep(secs(20)).await;
-    assert_eq!(cache.status().phase, TokenState::Expired);
+    assert_eq!(cache.status().state, TokenState::Expired);
     cache.token().await.unwrap();
     assert_eq!(cache.status().usable_for, Some(secs(90)));
 }
@@ -584,7 +584,7 @@ async fn on_the_machines_clock_no_token_is_sent_after_its_end() {
     };
     let mut sent = send().await;
     let start = std::time::Instant::now();
-    while cache.status().phase != TokenState::Expired && start.elapsed() < secs(10) {
+    while cache.status().state != TokenState::Expired && start.elapsed() < secs(10) {
         sent = send().await;
     }
     assert_ne!(send().await, sent);

@@ -200,7 +200,7 @@ fn a_users_error_is_not_dropped_under_the_lock() {
                 if first { Err(BoxError::from(Failed(cache))) } else { Ok(Token::bearer("abc")) }
             }
         }))
-        .random(|| 0.0)
+        .jitter_source(|| 0.0)
         .build();
         cell.set(cache.clone()).ok().unwrap();
         rt().block_on(async {

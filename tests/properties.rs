@@ -308,7 +308,7 @@ impl World {
     fn cache(&self, cache: usize) -> TokenCache {
         let world = self.clone();
         let fetcher = fetch_fn(move |request| world.clone().fetch(cache, request));
-        TokenCache::builder(fetcher).clock(self.clock.clone()).random(|| 0.0).build()
+        TokenCache::builder(fetcher).clock(self.clock.clone()).jitter_source(|| 0.0).build()
     }
 
     async fn fetch(self, cache: usize, request: TokenRequest) -> Result<Token, BoxError> {

@@ -273,7 +273,7 @@ async fn a_rejected_token_is_not_used_while_it_is_being_replaced() {
     let cache = warm(&endpoint).await;
     guard.revoke("token-1");
     assert_eq!(herd(1, &cache, &guard, Never).await, (0, 1));
-    assert_eq!(cache.status().phase, TokenState::Rejected);
+    assert_eq!(cache.status().state, TokenState::Suspended);
     assert!(cache.status().fetching);
     // They wait for the same fetch.
     let start = Instant::now();
@@ -383,7 +383,7 @@ fn a_refresh_whose_runtime_ended_is_made_again_by_the_next_request() {
         assert_eq!(herd(1, &cache, &guard, Never).await, (0, 1));
     });
     drop(first);
-    assert_eq!(cache.status().phase, TokenState::Rejected);
+    assert_eq!(cache.status().state, TokenState::Suspended);
     endpoint.set(Answer::New(secs(3600)));
     assert_eq!(runtime().block_on(herd(5, &cache, &guard, Never)), (5, 0));
     assert!(guard.seen()[1..].iter().all(|token| token != "Bearer token-1"));
@@ -406,7 +406,7 @@ fn without_a_runtime_the_answer_comes_as_it_is() {
         let mut without = tokio_test::task::spawn(send(never, get(URI)));
         assert_eq!(without.poll(), std::task::Poll::Ready(StatusCode::UNAUTHORIZED), "{round}");
     }
-    assert_eq!(cache.status().phase, TokenState::Fresh);
+    assert_eq!(cache.status().state, TokenState::Fresh);
     assert_eq!(endpoint.count(), 1);
 }
 
@@ -542,7 +542,7 @@ async fn if_the_refresh_fails_callers_get_the_resources_own_answer() {
         assert_eq!((guard.requests(), endpoint.count()), (100, 2));
 
         // The token stays in use, and in the failure window rejections are ignored.
-        assert_eq!(cache.status().phase, TokenState::Fresh);
+        assert_eq!(cache.status().state, TokenState::Fresh);
         assert!(cache.status().last_error.is_some());
         assert_eq!(herd(100, &cache, &guard, IfEmpty).await, (0, 100));
         guard.reject_every(0);
@@ -572,7 +572,7 @@ async fn if_the_refresh_fails_others_go_on_with_the_token() {
             async move { herd(1, &cache, &guard, IfEmpty).await }
         });
         sleep(ms(10)).await;
-        assert_eq!(cache.status().phase, TokenState::Rejected);
+        assert_eq!(cache.status().state, TokenState::Suspended);
         guard.reject_every(0);
         assert_eq!(herd(100, &cache, &guard, IfEmpty).await, (100, 0));
         assert_eq!(rejected.await.unwrap(), (0, 1));

@@ -1,57 +1,84 @@
-//! What all handles of one cache share: the slot, the flight, and the records that leases are on.
+//! What all handles of one cache share: the slot, the flight that is up, and the shards. It says
+//! what has to be done, and starts nothing itself.
+//!
+//! The lock of the state comes before that of a flight or a shard. None of them is held while
+//! foreign code runs: the clock and the jitter are read before, wakers and the causes of errors are
+//! dropped after, and a flight is launched after.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::{runtime::Handle, time::Sleep};
+use tokio::runtime::Id;
 
+use super::{
+    clock::CacheClock,
+    flight::{Flight, Outcome, Woken},
+    policy::{RefreshPolicy, SECOND, YEAR},
+    shards::{Record, Shards},
+    slot::{Held, Look, Slot, Verdict},
+    sync::{AtomicBool, Mutex, MutexGuard, lock},
+};
 use crate::{
-    cache::{
-        clock::CacheClock,
-        fetching::fly,
-        flight::{Crew, Flight, Seat},
-        lanes::Lanes,
-        lease::{Record, TokenLease},
-        policy::{RefreshPolicy, SECOND, YEAR},
-        slot::{Held, Look, Slot, Verdict},
-        state::{Departure, Flying, State},
-    },
     error::{Error, ErrorKind},
-    fetch::{BoxFetch, Fetching, TokenRequest},
-    runtime::timer,
+    fetch::{BoxFetch, Fetching, RefreshReason, TokenRequest},
     token::Token,
 };
 
-tokio::task_local! {
-    /// The core whose flight the current task is, after those whose flights asked for it.
-    static FETCHING_FOR: Vec<usize>;
+pub(super) type JitterSource = Box<dyn Fn() -> f64 + Send + Sync>;
+
+/// A fetch in progress.
+pub(super) type InFlight = Flight<Result<Held, Error>, Context>;
+
+/// What is known about a fetch in progress.
+pub(super) struct Context {
+    /// Where it runs.
+    pub(super) runtime: Id,
+    /// From here on nobody drives that runtime, or the fetch would have ended at its timeout.
+    pub(super) overdue_at: Instant,
+    /// Whether somebody makes sure that it ends by then.
+    pub(super) is_watched: AtomicBool,
+    /// It began for a stale token: nobody had to wait for it.
+    in_background: bool,
 }
 
-/// What a flight brings to everybody who waits for it.
-pub(super) type Brought = Result<TokenLease, Error>;
+/// A flight that has just begun. Whoever gets it launches it.
+#[must_use = "a flight that is not launched is up for ever"]
+pub(super) struct Begun {
+    pub(super) flight: Arc<InFlight>,
+    pub(super) request: TokenRequest,
+}
+
+pub(super) enum Acquired {
+    /// A token that can be used now, and its refresh, if that was due.
+    Usable(Arc<Record<Core>>, Option<Begun>),
+    Begun(Begun),
+    /// Somebody else's flight.
+    Joined(Arc<InFlight>),
+}
 
 pub(super) struct Core {
     pub(super) policy: RefreshPolicy,
     pub(super) clock: CacheClock,
-    chance: Box<dyn Fn() -> f64 + Send + Sync>,
-    /// Behind a lock of its own, since cloning it runs the user's code.
+    jitter: JitterSource,
+    /// Behind a lock of its own, since cloning it runs foreign code, and it need not be `Sync`. The
+    /// one lock of which that is true: only whoever launches the next flight waits for it.
     fetcher: Mutex<BoxFetch>,
     state: Mutex<State>,
-    pub(super) lanes: Lanes,
+    shards: Shards<Self>,
 }
 
-/// What `Core::acquire` comes to.
-pub(super) enum Acquired {
-    Lease(TokenLease),
-    /// With how long, if the flight is on another runtime, which may be one that nobody drives.
-    Wait(Seat<Brought>, Option<Sleep>),
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No lock of ours is held where something could panic half-way through a change.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+struct State {
+    slot: Slot,
+    /// `Some` exactly while a flight is up: whoever ends one takes it out first.
+    in_flight: Option<Arc<InFlight>>,
+    /// Somebody without a usable token waits for a flight that began in the background.
+    is_joined: bool,
+    /// When a flight was last lost.
+    lost_at: Option<Instant>,
+    /// No handle is left to use the shards: only leases and waiting futures.
+    is_closed: bool,
 }
 
 impl Core {
@@ -59,175 +86,98 @@ impl Core {
         fetcher: BoxFetch,
         policy: RefreshPolicy,
         clock: CacheClock,
-        chance: Box<dyn Fn() -> f64 + Send + Sync>,
+        jitter: JitterSource,
+        slot: Slot,
     ) -> Arc<Self> {
-        let state = State {
-            slot: Slot::new(clock.clone()),
-            flight: None,
-            no_timers_until: Duration::ZERO,
-            closed: false,
-        };
+        let state =
+            State { slot, in_flight: None, is_joined: false, lost_at: None, is_closed: false };
         Arc::new(Self {
             policy,
             clock,
-            chance,
+            jitter,
             fetcher: Mutex::new(fetcher),
             state: Mutex::new(state),
-            lanes: Lanes::new(),
+            shards: Shards::new(),
         })
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 
-    fn chance(&self) -> f64 {
-        let chance = (self.chance)();
-        if chance.is_nan() { 0.0 } else { chance.clamp(0.0, 1.0) }
+    fn jitter(&self) -> f64 {
+        let jitter = (self.jitter)();
+        if jitter.is_nan() { 0.0 } else { jitter.clamp(0.0, 1.0) }
     }
 
-    /// A token that can be used now.
+    /// A fresh token, from this thread's shard.
     #[inline(always)] // a call and its registers would cost as much as a reference count
-    pub(super) fn peek(self: &Arc<Self>) -> Option<TokenLease> {
-        if let Some(record) = &*self.lanes.mine() {
-            if record.is_fresh() {
-                return Some(TokenLease(Arc::clone(record)));
-            }
-        }
-        self.peek_slot()
+    pub(super) fn fresh(&self) -> Option<Arc<Record<Self>>> {
+        self.shards.mine().filter(|record| record.is_fresh(&self.clock))
     }
 
-    #[cold]
-    fn peek_slot(self: &Arc<Self>) -> Option<TokenLease> {
+    /// A token that can be used now, and its refresh, if that is due and there is a runtime `here`.
+    pub(super) fn usable(
+        self: &Arc<Self>,
+        here: Option<Id>,
+    ) -> Option<(Arc<Record<Self>>, Option<Begun>)> {
         let now = self.clock.now();
-        let mut state = self.state();
-        let (held, departure) = self.look(&mut state, now)?;
-        let lease = self.lease(&state, &held);
-        drop(state);
-        self.take_off(departure);
-        lease.ok()
+        self.usable_in(&mut self.state(), now, here)?.ok()
     }
 
-    /// A token that can be used now, and the flight that refreshes it if it is due.
-    fn look(
+    fn usable_in(
         self: &Arc<Self>,
         state: &mut State,
         now: Duration,
-    ) -> Option<(Held, Option<Departure>)> {
-        match state.slot.look(now) {
-            Look::Fresh(held) => Some((held, None)),
-            Look::Stale(held) => {
-                let due = state.flight().is_none()
-                    && state.slot.may_refresh(now)
-                    && now >= state.no_timers_until;
-                // Without a runtime the next request that has one refreshes it.
-                Some((held, due.then(|| self.depart(state, now).ok()).flatten()))
-            }
-            Look::Nothing => None,
-        }
-    }
-
-    /// A token that can be used now, or a seat in the flight that brings one.
-    pub(super) fn acquire(self: &Arc<Self>) -> Result<Acquired, Error> {
-        let now = self.clock.now();
-        let mut state = self.state();
-        let (acquired, departure) = if let Some((held, departure)) = self.look(&mut state, now) {
-            (Acquired::Lease(self.lease(&state, &held)?), departure)
-        } else if let Some(flying) = state.flight() {
-            if FETCHING_FOR.try_with(|cores| cores.contains(&self.address())).unwrap_or(false) {
-                return Err(Error::new(ErrorKind::Recursive));
-            }
-            let here = Handle::try_current().is_ok_and(|here| here.id() == flying.runtime);
-            let left = flying.until.saturating_duration_since(Instant::now());
-            let patience = if here { None } else { timer(left) };
-            (Acquired::Wait(flying.flight.seat(), patience), None)
-        } else {
-            match self.depart(&mut state, now) {
-                Ok(departure) => (Acquired::Wait(departure.flight.seat(), None), Some(departure)),
-                // If nobody can be sent to replace a rejected token, it is used again.
-                Err(error) => {
-                    state.slot.release();
-                    let (held, _) = self.look(&mut state, now).ok_or(error)?;
-                    (Acquired::Lease(self.lease(&state, &held)?), None)
-                }
-            }
+        here: Option<Id>,
+    ) -> Option<Result<(Arc<Record<Self>>, Option<Begun>), Error>> {
+        let (held, is_due) = match state.slot.look(now) {
+            Look::Fresh(held) => (held, false),
+            Look::Stale(held) => (held, state.in_flight.is_none() && state.slot.may_refresh(now)),
+            Look::Nothing => return None,
         };
-        drop(state);
-        self.take_off(departure);
-        Ok(acquired)
+        let record = match self.record(state, &held) {
+            Ok(record) => record,
+            Err(error) => return Some(Err(error)),
+        };
+        // One that is lost at once, as on a runtime without timers, is not begun for every request.
+        let is_due = is_due && state.lost_at.is_none_or(|at| at.elapsed() >= SECOND);
+        // Without a runtime the next request that has one refreshes it.
+        let begun = is_due.then(|| self.begin(state, now, here).ok()).flatten();
+        Some(Ok((record, begun)))
     }
 
-    /// The resource server rejected the token of this record.
-    pub(super) fn reject(&self, record: &Record) -> Verdict {
+    /// A token that can be used now, or the flight that brings one.
+    pub(super) fn acquire(self: &Arc<Self>, here: Option<Id>) -> Result<Acquired, Error> {
         let now = self.clock.now();
         let mut state = self.state();
-        let verdict = state.slot.reject(record.token().id(), now);
-        if verdict == Verdict::HeldBack {
-            self.lanes.clear();
+        if let Some(usable) = self.usable_in(&mut state, now, here) {
+            return usable.map(|(record, begun)| Acquired::Usable(record, begun));
         }
-        verdict
-    }
-
-    /// A lease on what is held, from this thread's lane.
-    fn lease(self: &Arc<Self>, state: &State, held: &Held) -> Result<TokenLease, Error> {
-        let record = || Record::new(held, Arc::clone(self)).map(Arc::new);
-        if state.closed {
-            return Ok(TokenLease(record()?));
+        if let Some(flight) = state.in_flight.clone() {
+            state.is_joined |= flight.context.in_background && !state.slot.is_suspended();
+            return Ok(Acquired::Joined(flight));
         }
-        let mut lane = self.lanes.mine();
-        if let Some(record) = &*lane {
-            return Ok(TokenLease(Arc::clone(record)));
-        }
-        Ok(TokenLease(Arc::clone(lane.insert(record()?))))
+        self.begin(&mut state, now, here).map(Acquired::Begun).or_else(|error| {
+            // If nobody can be sent to replace a rejected token, it is used again.
+            state.slot.release();
+            let (record, begun) = self.usable_in(&mut state, now, None).ok_or(error)??;
+            Ok(Acquired::Usable(record, begun))
+        })
     }
 
-    /// The last handle is gone: what is left are leases and waiting futures.
-    pub(super) fn close(&self) {
-        let mut state = self.state();
-        state.closed = true;
-        self.lanes.clear();
-    }
-
-    fn address(&self) -> usize {
-        std::ptr::from_ref(self) as usize
-    }
-
-    /// Prepares a flight. It is started by `take_off`, outside the lock.
-    fn depart(self: &Arc<Self>, state: &mut State, now: Duration) -> Result<Departure, Error> {
+    fn begin(&self, state: &mut State, now: Duration, here: Option<Id>) -> Result<Begun, Error> {
         let request = state.slot.request(now)?;
-        let no_runtime = || Error::new(ErrorKind::NoRuntime);
-        let runtime = Handle::try_current().map_err(|_| no_runtime())?;
-        let Some(deadline) = timer(self.policy.timeout()) else {
-            // Finding that out costs a panic: not for every request with a stale token.
-            state.no_timers_until = now.saturating_add(SECOND);
-            return Err(no_runtime());
-        };
-        let (flight, crew) = Flight::new();
-        let lost = state.flight.replace(Flying {
-            flight: Arc::clone(&flight),
-            abort: None,
-            runtime: runtime.id(),
-            until: Instant::now() + self.policy.timeout().min(YEAR) + SECOND,
+        let runtime = here.ok_or_else(|| Error::new(ErrorKind::NoRuntime))?;
+        let flight = Flight::new(Context {
+            runtime,
+            overdue_at: Instant::now() + self.policy.timeout().min(YEAR) + SECOND,
+            is_watched: AtomicBool::new(false),
+            in_background: request.reason == RefreshReason::Stale,
         });
-        Ok(Departure { flight, crew, request, runtime, deadline, lost })
-    }
-
-    fn take_off(self: &Arc<Self>, departure: Option<Departure>) {
-        let Some(Departure { flight, crew, request, runtime, deadline, lost }) = departure else {
-            return;
-        };
-        if let Some(lost) = lost {
-            lost.end();
-        }
-        let work = fly(Arc::downgrade(self), crew, request, deadline);
-        let mut fetching_for = FETCHING_FOR.try_with(Clone::clone).unwrap_or_default();
-        fetching_for.push(self.address());
-        let task = runtime.spawn(FETCHING_FOR.scope(fetching_for, work));
-        if let Some(flying) = &mut self.state().flight {
-            if Arc::ptr_eq(&flying.flight, &flight) {
-                flying.abort = Some(task.abort_handle());
-            }
-        }
+        state.in_flight = Some(Arc::clone(&flight));
+        state.is_joined = false;
+        Ok(Begun { flight, request })
     }
 
     /// Calls the fetcher.
@@ -235,46 +185,116 @@ impl Core {
         lock(&self.fetcher).fetch(request)
     }
 
-    /// Puts what a fetch brought into the slot, and tells those who wait.
-    pub(super) fn land(
+    /// Ends a flight with what its fetch brought; nothing, if it was given up meanwhile.
+    ///
+    /// The slot changes once per flight, since one end at most finds the flight in the state, and
+    /// before a waiter can see the outcome.
+    pub(super) fn complete(
         self: &Arc<Self>,
-        crew: &Crew<Brought>,
+        flight: &Arc<InFlight>,
         result: Result<Token, Error>,
         called_at: Duration,
-    ) {
-        // Read before the lock is taken: both may be the user's code.
-        let (now, chance) = (self.clock.now(), self.chance());
+    ) -> Woken {
+        let (now, jitter) = (self.clock.now(), self.jitter());
         let mut state = self.state();
-        if !state.flight.as_ref().is_some_and(|flying| crew.is_of(&flying.flight)) {
-            // It was given up for lost, and another one is on its way.
-            return;
+        if !state.take(flight) {
+            return Woken::nobody();
         }
-        // Kept until the lock is free: dropping the error may run the user's code too.
+        // Kept until the lock is free: dropping the error may run foreign code too.
         let _last_error = state.slot.last_error(Duration::ZERO).cloned();
-        let held = match result {
+        let (outcome, error) = match result {
             Ok(token) => {
                 let since_call = now.saturating_sub(called_at);
-                let deadlines = self.policy.deadlines(&token, now, since_call, chance);
-                state.slot.land(token, deadlines, now, chance)
+                let deadlines = self.policy.deadlines(&token, now, since_call, jitter);
+                let landed = state.slot.land(token, deadlines, now, jitter);
+                let error = landed.as_ref().err().cloned();
+                (Outcome::Done(landed), error)
             }
-            Err(error) => Err(state.slot.fail(error, now, chance)),
+            // Whoever is left with nothing must not get the error of a fetch that was begun long
+            // ago, perhaps before the process was frozen: they begin one of their own.
+            Err(error) if state.is_joined => (Outcome::Lost, Some(error)),
+            Err(error) => {
+                let error = state.slot.fail(error, now, jitter);
+                (Outcome::Done(Err(error.clone())), Some(error))
+            }
         };
-        state.flight = None;
-        self.lanes.clear();
-        let brought = held.and_then(|held| self.lease(&state, &held));
+        self.shards.clear();
         drop(state);
-        if let Err(error) = &brought {
+        if let Some(error) = error {
             tracing::warn!(%error, "no access token could be fetched");
         }
-        crew.land(brought);
+        flight.end(outcome)
+    }
+
+    /// Ends a flight without a result, for this reason.
+    pub(super) fn give_up(&self, flight: &Arc<InFlight>, why: Outcome<Result<Held, Error>>) {
+        let mut state = self.state();
+        if state.take(flight) {
+            state.lost_at = Some(Instant::now());
+        }
+        drop(state);
+        drop(flight.end(why));
+    }
+
+    /// The resource server rejected this token.
+    pub(super) fn reject(&self, token: &Token) -> Verdict {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let verdict = state.slot.reject(token.id(), now);
+        if verdict == Verdict::Suspended {
+            self.shards.clear();
+        }
+        verdict
+    }
+
+    /// A record of this token, if it has been neither replaced nor suspended since it came.
+    pub(super) fn still_held(self: &Arc<Self>, token: &Token) -> Option<Arc<Record<Self>>> {
+        let state = self.state();
+        let held = state.slot.in_use(token.id())?;
+        self.record(&state, held).ok()
+    }
+
+    /// Whether this token may still be sent.
+    pub(super) fn is_usable(&self, token: &Token) -> bool {
+        let now = self.clock.now();
+        // Not by the deadlines that it came with: a token that came again may have got others.
+        let state = self.state();
+        state.slot.in_use(token.id()).is_some_and(|held| now < held.deadlines.usable_until)
+    }
+
+    /// A record of what is held, from this thread's shard.
+    fn record(self: &Arc<Self>, state: &State, held: &Held) -> Result<Arc<Record<Self>>, Error> {
+        let record = || Record::new(held, Arc::clone(self)).map(Arc::new);
+        if state.is_closed { record() } else { self.shards.mine_or(record) }
+    }
+
+    /// Shows the slot, and whether a flight is up.
+    pub(super) fn inspect<R>(&self, look: impl FnOnce(&Slot, bool, Duration) -> R) -> R {
+        let now = self.clock.now();
+        let state = self.state();
+        look(&state.slot, state.in_flight.is_some(), now)
+    }
+
+    /// The last handle is gone.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.is_closed = true;
+        self.shards.clear();
+    }
+}
+
+impl State {
+    /// Takes the flight out, if it is the one that is up.
+    fn take(&mut self, flight: &Arc<InFlight>) -> bool {
+        self.in_flight.take_if(|up| Arc::ptr_eq(up, flight)).is_some()
     }
 }
 
 impl Drop for Core {
     fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flying) = state.flight.take() {
-            flying.end();
+        let flight = self.state().in_flight.take();
+        if let Some(flight) = flight {
+            drop(flight.end(Outcome::Lost));
         }
     }
 }

@@ -1,156 +1,180 @@
-//! One piece of work that many callers wait for. It knows neither tokens nor runtimes: who starts
-//! the work holds the [`Crew`], who waits for it holds a [`Seat`].
+//! Single flight: one piece of work that many callers wait for. It knows neither tokens nor
+//! runtimes. Whoever ends the work, with a result or without, calls [`Flight::end`]; whoever waits
+//! polls a [`Waiter`].
+//!
+//! Nobody is left asleep, in any interleaving:
+//!
+//! - Wakers come out of a flight only in exchange for its outcome, in one critical section. So
+//!   whoever is woken has something to see.
+//! - A waiter looks for the outcome and leaves its waker in one critical section of the same lock.
+//!   It comes before the end, and its waker is in the list that the end takes; or after it, and it
+//!   sees the outcome. There is no moment in between.
+//! - The first end counts. A later one gets an empty list.
+//!
+//! Foreign code, which is a waker's `clone`, `wake` and `drop`, never runs under the lock.
 
 use std::{
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     task::{Context, Poll, Waker},
+    vec,
 };
 
-/// How many callers are woken before other tasks get their turn: waking 100,000 of them in one go
+use super::sync::{Mutex, MutexGuard, lock};
+
+/// How many waiters are woken before other tasks get their turn: waking 100,000 of them in one go
 /// would stall a current-thread runtime for tens of milliseconds.
 const WAKE_AT_ONCE: usize = 64;
 
-/// What those who wait share.
-pub(crate) struct Flight<T> {
-    /// Set once: the result, or `None` if the work ended without one.
-    result: OnceLock<Option<T>>,
-    waiting: Mutex<Waiting>,
+/// How a flight ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Outcome<T> {
+    /// With a result.
+    Done(T),
+    /// Without one: whoever was to end it is gone.
+    Lost,
+    /// Without one: it should have ended long ago.
+    Overdue,
+}
+
+/// `C` is what its starter knows about it.
+pub(super) struct Flight<T, C> {
+    pub(super) context: C,
+    state: Mutex<State<T>>,
+}
+
+enum State<T> {
+    Up(Waiting),
+    Over(Outcome<T>),
 }
 
 #[derive(Default)]
 struct Waiting {
     wakers: Vec<Option<Waker>>,
-    /// Places in `wakers` whose callers gave up.
+    /// Places in `wakers` whose waiters gave up.
     free: Vec<usize>,
-    /// How many of `wakers` have been woken.
-    woken: usize,
 }
 
-impl<T: Clone> Flight<T> {
-    pub(crate) fn new() -> (Arc<Self>, Crew<T>) {
-        let flight =
-            Arc::new(Self { result: OnceLock::new(), waiting: Mutex::new(Waiting::default()) });
-        let crew = Crew { flight: Arc::clone(&flight) };
-        (flight, crew)
+impl<T, C> Flight<T, C> {
+    pub(super) fn new(context: C) -> Arc<Self> {
+        Arc::new(Self { context, state: Mutex::new(State::Up(Waiting::default())) })
     }
 
-    /// Whether the work has ended, with a result or without.
-    pub(crate) fn is_over(&self) -> bool {
-        self.result.get().is_some()
-    }
-
-    pub(crate) fn seat(self: &Arc<Self>) -> Seat<T> {
-        Seat { flight: Arc::clone(self), place: None }
-    }
-}
-
-impl<T> Flight<T> {
-    /// Ends the flight without a result, if it has not ended yet.
-    pub(crate) fn abandon(&self) {
-        let _ = self.result.set(None);
-        while self.wake_some() {}
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // Nothing under this lock can panic half-way.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Wakes the next few; false when there is nobody left.
-    fn wake_some(&self) -> bool {
-        let mut wakers: [Option<Waker>; WAKE_AT_ONCE] = [const { None }; WAKE_AT_ONCE];
-        let more = {
-            let mut waiting = self.waiting();
-            let start = waiting.woken;
-            let end = waiting.wakers.len().min(start + WAKE_AT_ONCE);
-            waiting.wakers[start..end].swap_with_slice(&mut wakers[..end - start]);
-            waiting.woken = end;
-            end < waiting.wakers.len()
+    /// Ends the flight, if nothing has ended it yet. The waiters see the outcome from now on;
+    /// [`Woken`] wakes them.
+    #[must_use = "whoever waits sleeps until it is dropped"]
+    pub(super) fn end(&self, outcome: Outcome<T>) -> Woken {
+        let mut state = self.state();
+        let wakers = match &mut *state {
+            State::Up(waiting) => mem::take(&mut waiting.wakers),
+            State::Over(_) => return Woken::nobody(),
         };
-        wakers.into_iter().flatten().for_each(Waker::wake);
-        more
+        *state = State::Over(outcome);
+        Woken(wakers.into_iter())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        lock(&self.state)
     }
 }
 
-/// The side that does the work. Dropping it before [`land`](Self::land) ends the flight without a
-/// result; either way nobody is left asleep.
-pub(crate) struct Crew<T> {
-    flight: Arc<Flight<T>>,
+/// One caller that waits for a flight. Dropping it gives its place up.
+pub(super) struct Waiter<T, C> {
+    flight: Arc<Flight<T, C>>,
+    place: usize,
 }
 
-impl<T> Crew<T> {
-    pub(crate) fn is_of(&self, flight: &Arc<Flight<T>>) -> bool {
-        Arc::ptr_eq(&self.flight, flight)
+/// The place of a waiter that has not been polled.
+const NO_PLACE: usize = usize::MAX;
+
+impl<T, C> Waiter<T, C> {
+    pub(super) fn new(flight: Arc<Flight<T, C>>) -> Self {
+        Self { flight, place: NO_PLACE }
     }
 
-    /// Sets the result; whoever looks from now on sees it.
-    pub(crate) fn land(&self, result: T) {
-        let _ = self.flight.result.set(Some(result));
+    pub(super) fn flight(&self) -> &Arc<Flight<T, C>> {
+        &self.flight
+    }
+}
+
+impl<T: Clone, C> Waiter<T, C> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome<T>> {
+        // Cloned before the lock is taken, and dropped, like the one that it takes the place of,
+        // after it is free: declared before it.
+        let mut waker = Some(cx.waker().clone());
+        let mut state = self.flight.state();
+        let waiting = match &mut *state {
+            State::Up(waiting) => waiting,
+            State::Over(outcome) => return Poll::Ready(outcome.clone()),
+        };
+        if self.place == NO_PLACE {
+            self.place = waiting.free.pop().unwrap_or_else(|| {
+                waiting.wakers.push(None);
+                waiting.wakers.len() - 1
+            });
+        }
+        mem::swap(&mut waiting.wakers[self.place], &mut waker);
+        Poll::Pending
+    }
+}
+
+impl<T, C> Drop for Waiter<T, C> {
+    fn drop(&mut self) {
+        if self.place == NO_PLACE {
+            return;
+        }
+        let mut _waker = None;
+        if let State::Up(waiting) = &mut *self.flight.state() {
+            _waker = waiting.wakers[self.place].take();
+            waiting.free.push(self.place);
+        }
+    }
+}
+
+/// The waiters of a flight that has ended. Those who are not woken when it is dropped are woken
+/// then.
+pub(super) struct Woken(vec::IntoIter<Option<Waker>>);
+
+impl Woken {
+    pub(super) fn nobody() -> Self {
+        Self(Vec::new().into_iter())
     }
 
-    /// Wakes everybody, letting other tasks in between. If it is dropped half-way, the rest is
-    /// woken at once.
-    pub(crate) async fn wake(self) {
-        while self.flight.wake_some() {
+    /// Wakes everybody, letting other tasks in between.
+    pub(super) async fn wake(mut self) {
+        loop {
+            self.by_ref().take(WAKE_AT_ONCE).for_each(wake);
+            if self.0.len() == 0 {
+                return;
+            }
             yield_now().await;
         }
     }
 }
 
-impl<T> Drop for Crew<T> {
+impl Iterator for Woken {
+    type Item = Option<Waker>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+}
+
+impl Drop for Woken {
     fn drop(&mut self) {
-        self.flight.abandon();
+        self.by_ref().for_each(wake);
     }
 }
 
-/// One caller's place among those who wait. Dropping it gives the place up.
-pub(crate) struct Seat<T> {
-    flight: Arc<Flight<T>>,
-    place: Option<usize>,
+fn wake(waker: Option<Waker>) {
+    // One that panics must not leave the others asleep.
+    let _ = catch_unwind(AssertUnwindSafe(|| waker.map(Waker::wake)));
 }
 
-impl<T: Clone> Seat<T> {
-    /// The result, or `None` if the work ended without one.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        if let Some(result) = self.flight.result.get() {
-            return Poll::Ready(result.clone());
-        }
-        let mut waiting = self.flight.waiting();
-        // Looked at again under the lock: wakers are woken only after the result is set, so a
-        // waker that goes in while there is none cannot be passed over.
-        if let Some(result) = self.flight.result.get() {
-            return Poll::Ready(result.clone());
-        }
-        let place = match self.place.or_else(|| waiting.free.pop()) {
-            Some(place) => place,
-            None => {
-                waiting.wakers.push(None);
-                waiting.wakers.len() - 1
-            }
-        };
-        self.place = Some(place);
-        match &mut waiting.wakers[place] {
-            Some(waker) => waker.clone_from(cx.waker()),
-            empty => *empty = Some(cx.waker().clone()),
-        }
-        Poll::Pending
-    }
-}
-
-impl<T> Drop for Seat<T> {
-    fn drop(&mut self) {
-        if let Some(place) = self.place {
-            if self.flight.result.get().is_none() {
-                let mut waiting = self.flight.waiting();
-                waiting.wakers[place] = None;
-                waiting.free.push(place);
-            }
-        }
-    }
-}
-
-/// Lets other tasks of any runtime have their turn once.
+/// Lets other tasks of any runtime have their turn once. Not tokio's: that one comes back before
+/// the tasks that were just woken, whose queue then overflows.
 async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {

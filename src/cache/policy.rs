@@ -96,13 +96,13 @@ impl RefreshPolicy {
     }
 
     /// The deadlines of a token that came at `now`, `since_call` after its fetcher was called;
-    /// `chance` is from 0 to 1.
+    /// `jitter` is from 0 to 1.
     pub(super) fn deadlines(
         &self,
         token: &Token,
         now: Duration,
         since_call: Duration,
-        chance: f64,
+        jitter: f64,
     ) -> Deadlines {
         let lifetime = token.lifetime().unwrap_or(self.default_lifetime).min(YEAR);
         let age = token.age().unwrap_or(since_call).min(YEAR);
@@ -121,7 +121,7 @@ impl RefreshPolicy {
                 None => usable.mul_f64(0.8),
             };
             let due = due.min(self.max_age.max(kept));
-            due.saturating_sub(due.mul_f64(self.jitter * chance))
+            due.saturating_sub(due.mul_f64(self.jitter * jitter))
         };
         let at = |since_birth: Duration| now.saturating_add(since_birth).saturating_sub(age);
         Deadlines { refresh_at: at(refresh), usable_until: at(usable), expires_at: at(lifetime) }
@@ -137,4 +137,9 @@ pub(super) struct Deadlines {
     pub(super) usable_until: Duration,
     /// From here on its issuer does not accept it.
     pub(super) expires_at: Duration,
+}
+
+impl Deadlines {
+    pub(super) const NEVER: Self =
+        Self { refresh_at: Duration::MAX, usable_until: Duration::MAX, expires_at: Duration::MAX };
 }

@@ -176,7 +176,7 @@ impl Endpoint {
 
     /// A cache whose clock follows paused time and whose chance is `chance`.
     pub fn cache_with(&self, chance: f64) -> TokenCacheBuilder {
-        TokenCache::builder(self.fetcher()).clock(TestClock::new()).random(move || chance)
+        TokenCache::builder(self.fetcher()).clock(TestClock::new()).jitter_source(move || chance)
     }
 
     /// A cache whose clock follows paused time and that leaves nothing to chance.

@@ -95,7 +95,7 @@ async fn refreshed_between_minute_15_and_30() {
         let chance = f64::from(draw) / 999.0;
         let tokens = tower_oauth::TokenCache::builder(fetcher.clone())
             .clock(server.clock())
-            .random(move || chance)
+            .jitter_source(move || chance)
             .build();
         tokens.warm_up().await.unwrap();
         let minutes = tokens.status().refresh_in.unwrap().as_secs_f64() / 60.0;

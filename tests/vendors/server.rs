@@ -231,7 +231,7 @@ impl Server {
     /// A cache on the server's clock, with this much jitter of what there may be, from 0 to 1.
     pub(crate) fn cache(&self, builder: TokenEndpointBuilder, chance: f64) -> TokenCache {
         let fetcher = builder.base_url(self.base_url()).build().unwrap();
-        TokenCache::builder(fetcher).clock(self.clock()).random(move || chance).build()
+        TokenCache::builder(fetcher).clock(self.clock()).jitter_source(move || chance).build()
     }
 
     /// A client of the resource that gets its tokens from this cache.

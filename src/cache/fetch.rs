@@ -1,0 +1,160 @@
+//! Fetching: a flight of the core as tasks of a tokio runtime.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::{Arc, Weak},
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{
+    runtime::{Handle, Id},
+    time::sleep,
+};
+
+use super::{
+    core::{Begun, Core, InFlight},
+    flight::{Outcome, Waiter, Woken},
+    sync::Ordering,
+    watch,
+};
+use crate::{
+    error::{Error, ErrorKind},
+    fetch::TokenRequest,
+    token::Token,
+};
+
+tokio::task_local! {
+    /// The core that the current task fetches for, after those whose fetches asked for it.
+    static FETCHING_FOR: Vec<usize>;
+}
+
+/// The runtime of whoever asks, if there is one.
+pub(super) struct Here(Option<Handle>);
+
+impl Here {
+    pub(super) fn find() -> Self {
+        Self(Handle::try_current().ok())
+    }
+
+    pub(super) fn id(&self) -> Option<Id> {
+        self.0.as_ref().map(Handle::id)
+    }
+
+    /// Launches a flight that the core has begun.
+    pub(super) fn launch(&self, core: &Arc<Core>, begun: Begun) {
+        let Begun { flight, request } = begun;
+        // From here on the flight ends, whatever happens.
+        let completer = Completer { core: Arc::downgrade(core), flight };
+        let Some(runtime) = &self.0 else { return };
+        let mut fetching_for = FETCHING_FOR.try_with(Clone::clone).unwrap_or_default();
+        fetching_for.push(address(core));
+        runtime.spawn(supervise(completer, request, fetching_for, core.policy.timeout()));
+    }
+
+    /// Makes sure that a flight that runs elsewhere ends: nobody may drive its runtime. Here, where
+    /// its tasks run too, its own timeout does.
+    pub(super) fn watch(&self, core: &Arc<Core>, flight: &Arc<InFlight>) {
+        let context = &flight.context;
+        // Relaxed: it decides only who of several asks the watch, not what anybody sees.
+        if self.id() == Some(context.runtime) || context.is_watched.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (core, flight) = (Arc::downgrade(core), Arc::downgrade(flight));
+        watch::at(context.overdue_at, move || {
+            if let (Some(core), Some(flight)) = (core.upgrade(), flight.upgrade()) {
+                core.give_up(&flight, Outcome::Overdue);
+            }
+        });
+    }
+}
+
+/// Whether the current task fetches for this core, or for one whose fetch asked for its token.
+pub(super) fn is_fetching_for(core: &Arc<Core>) -> bool {
+    FETCHING_FOR.try_with(|cores| cores.contains(&address(core))).unwrap_or(false)
+}
+
+fn address(core: &Arc<Core>) -> usize {
+    Arc::as_ptr(core) as usize
+}
+
+/// The obligation to end a flight. If it is dropped before, as with the runtime, the flight is
+/// lost.
+struct Completer {
+    core: Weak<Core>,
+    flight: Arc<InFlight>,
+}
+
+impl Completer {
+    /// Ends the flight with an error of its supervisor.
+    async fn fail(self, kind: ErrorKind) {
+        let Some(core) = self.core.upgrade() else { return };
+        // Its fetch gave nothing, so nothing is counted from its call.
+        let woken = core.complete(&self.flight, Err(Error::new(kind)), core.clock.now());
+        drop(core);
+        woken.wake().await;
+    }
+}
+
+impl Drop for Completer {
+    fn drop(&mut self) {
+        // Without a core nobody waits, but for the fetch itself, which its drop has ended.
+        if let Some(core) = self.core.upgrade() {
+            core.give_up(&self.flight, Outcome::Lost);
+        }
+    }
+}
+
+/// Sees to it that a fetch ends in time, and wakes those who waited for it.
+///
+/// The fetch is a task of its own, so that one that blocks its thread cannot keep this one from
+/// noticing, and tokio catches its panic.
+async fn supervise(
+    completer: Completer,
+    request: TokenRequest,
+    fetching_for: Vec<usize>,
+    limit: Duration,
+) {
+    // Before the fetcher is called: on a runtime without timers this panics, and the flight is lost.
+    let mut limit = pin!(sleep(limit));
+    let fetch = fetch(Weak::clone(&completer.core), Arc::clone(&completer.flight), request);
+    let mut fetch = tokio::spawn(FETCHING_FOR.scope(fetching_for, fetch));
+    let ended = poll_fn(|cx| match Pin::new(&mut fetch).poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Pending => limit.as_mut().poll(cx).map(|()| None),
+    });
+    match ended.await {
+        Some(Ok(woken)) => woken.wake().await,
+        Some(Err(error)) if error.is_panic() => completer.fail(ErrorKind::Panicked).await,
+        // The runtime is shutting down.
+        Some(Err(_)) => {}
+        None => {
+            // First, so that it is gone when the waiters go on.
+            fetch.abort();
+            completer.fail(ErrorKind::Timeout).await;
+        }
+    }
+}
+
+/// Calls the fetcher, and ends the flight in the very poll in which it gave a token: between the
+/// two a request would be sent with the old one. Gives those who are to be woken.
+///
+/// It waits for its own flight too. So whoever ends that, such as the last handle, ends this.
+async fn fetch(core: Weak<Core>, flight: Arc<InFlight>, request: TokenRequest) -> Woken {
+    let Some(this) = core.upgrade() else { return Woken::nobody() };
+    let called_at = this.clock.now();
+    let mut fetching = this.fetch(request);
+    // Held weakly while it waits, so that the cache can end with its last handle.
+    drop(this);
+    let mut end = Waiter::new(Arc::clone(&flight));
+    let result = poll_fn(|cx| match fetching.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => end.poll(cx).map(|_| None),
+    });
+    let result: Option<Result<Token, Error>> = result.await;
+    match (result, core.upgrade()) {
+        (Some(result), Some(core)) => core.complete(&flight, result, called_at),
+        _ => Woken::nobody(),
+    }
+}

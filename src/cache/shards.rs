@@ -1,0 +1,125 @@
+//! Copies of the held token, for threads to use without meeting each other.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use http::HeaderValue;
+
+use super::{
+    clock::CacheClock,
+    policy::Deadlines,
+    slot::Held,
+    sync::{Mutex, lock, thread_number},
+};
+use crate::{error::Error, token::Token};
+
+/// The shards of one cache. A request that used a reference count which all threads share would
+/// cost twice as much as soon as two threads send requests.
+///
+/// They are filled and cleared under the lock of the slot, so none holds a token that the slot has
+/// given up.
+pub(super) struct Shards<C> {
+    shards: Box<[Shard<C>]>,
+}
+
+/// The record for the threads that share this shard. It is empty until it is used, and whenever
+/// what is held changes. Padded, so that two shards share no cache line.
+#[repr(align(128))]
+struct Shard<C> {
+    record: Mutex<Option<Arc<Record<C>>>>,
+}
+
+/// A copy of the held token, with what a request needs of it. It is padded, and its header value
+/// has bytes of its own, so that using it touches no reference count of another shard.
+#[repr(align(128))]
+pub(super) struct Record<C> {
+    pub(super) header_value: HeaderValue,
+    pub(super) token: Token,
+    /// The way back to the cache.
+    pub(super) owner: Arc<C>,
+    deadlines: Deadlines,
+    /// The tick in which it was last found fresh; at first one that never comes.
+    fresh_in: AtomicU64,
+}
+
+impl<C> Shards<C> {
+    pub(super) fn new() -> Self {
+        let shard = || Shard { record: Mutex::new(None) };
+        Self { shards: (0..shard_count()).map(|_| shard()).collect() }
+    }
+
+    /// The record of this thread's shard.
+    #[inline]
+    pub(super) fn mine(&self) -> Option<Arc<Record<C>>> {
+        lock(&self.my_shard().record).clone()
+    }
+
+    /// The record of this thread's shard, which is put there if there is none.
+    pub(super) fn mine_or(
+        &self,
+        record: impl FnOnce() -> Result<Arc<Record<C>>, Error>,
+    ) -> Result<Arc<Record<C>>, Error> {
+        let mut mine = lock(&self.my_shard().record);
+        match &*mine {
+            Some(record) => Ok(Arc::clone(record)),
+            None => Ok(Arc::clone(mine.insert(record()?))),
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        for shard in &self.shards {
+            *lock(&shard.record) = None;
+        }
+    }
+
+    #[inline]
+    fn my_shard(&self) -> &Shard<C> {
+        // The number of shards is a power of two.
+        &self.shards[thread_number() & (self.shards.len() - 1)]
+    }
+}
+
+impl<C> Record<C> {
+    pub(super) fn new(held: &Held, owner: Arc<C>) -> Result<Self, Error> {
+        Ok(Self {
+            header_value: held.token.copied_header_value()?,
+            token: held.token.clone(),
+            owner,
+            deadlines: held.deadlines,
+            fresh_in: AtomicU64::new(u64::MAX),
+        })
+    }
+
+    /// Whether the token is not due to be refreshed; asked of the clock once per tick.
+    #[inline(always)]
+    pub(super) fn is_fresh(&self, clock: &CacheClock) -> bool {
+        let tick = clock.tick();
+        // Relaxed: the tick is all that is shared. A thread that reads an older one asks the clock.
+        tick == Some(self.fresh_in.load(Ordering::Relaxed)) || self.is_fresh_now(clock, tick)
+    }
+
+    #[inline(never)]
+    fn is_fresh_now(&self, clock: &CacheClock, tick: Option<u64>) -> bool {
+        let Deadlines { refresh_at, usable_until, .. } = self.deadlines;
+        let fresh = clock.now() < refresh_at;
+        // A refresh may be a tick late, the end may not.
+        if let (true, Some(tick)) = (fresh && refresh_at < usable_until, tick) {
+            self.fresh_in.store(tick, Ordering::Relaxed);
+        }
+        fresh
+    }
+}
+
+/// Twice as many shards as there are processors, so that few threads that run at once share one.
+fn shard_count() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        (2 * processors).next_power_of_two().clamp(2, 32)
+    })
+}

@@ -1,0 +1,268 @@
+//! The cache as its users hold it.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use http::HeaderValue;
+
+use super::{
+    clock::{CacheClock, Clock},
+    core::{Core, JitterSource},
+    lease::{Acquire, TokenLease, try_acquire},
+    policy::RefreshPolicy,
+    slot::Slot,
+    status::CacheStatus,
+};
+use crate::{
+    error::{Error, ErrorKind},
+    fetch::{BoxFetch, FetchToken, fetch_fn},
+    source::{RequestHead, TokenSource},
+    token::Token,
+};
+
+/// A cache of one token, in front of a fetcher.
+///
+/// However many callers need a token, there is at most one fetch at a time. It is detached from
+/// all of them: a caller that gives up does not stop it, and everybody who waits gets its token or
+/// its error. It runs as a task of the tokio runtime of the caller that found it necessary, ends
+/// with the last handle of the cache (or lease, or waiting future), and a cache that nobody asks
+/// fetches nothing.
+///
+/// A fetcher that asks its own cache, directly or through other caches, gets an error at once. It
+/// is not noticed through a task that the fetcher spawns itself: that fetch ends at its timeout.
+///
+/// After a failure callers without a usable token get the error at once until the next attempt is
+/// due; see [`Error::retry_after`]. A token that can be used outlives any failure.
+///
+/// Clones are handles of the same cache.
+///
+/// ```
+/// # use tower::BoxError;
+/// # use tower_oauth::{Token, TokenCache, fetch_fn};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// let tokens = TokenCache::new(fetch_fn(|_| async { Ok::<_, BoxError>(Token::bearer("abc")) }));
+/// tokens.warm_up().await?;
+/// assert_eq!(tokens.token().await?.expose_secret(), "abc");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct TokenCache {
+    handle: Arc<Handle>,
+}
+
+/// Counts the handles apart from the leases, whose records are part of the cache. It is padded: what
+/// all handles read is not where their count changes.
+#[repr(align(128))]
+struct Handle {
+    core: Arc<Core>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.core.close();
+    }
+}
+
+impl TokenCache {
+    /// A cache in front of this fetcher, with everything else at its default.
+    pub fn new(fetcher: impl FetchToken) -> Self {
+        Self::builder(fetcher).build()
+    }
+
+    /// A cache in front of this fetcher.
+    pub fn builder(fetcher: impl FetchToken) -> TokenCacheBuilder {
+        TokenCacheBuilder {
+            fetcher: fetcher.boxed(),
+            policy: RefreshPolicy::default(),
+            clock: CacheClock::System,
+            jitter: Box::new(fastrand::f64),
+        }
+    }
+
+    /// A cache that holds this token for ever: it is sent whatever its lifetime, nothing is
+    /// fetched, and rejections are ignored. Needs no runtime.
+    ///
+    /// So one type serves a client whose token is fetched and one whose token is given:
+    ///
+    /// ```
+    /// # use tower::BoxError;
+    /// use tower_oauth::{Token, TokenCache, fetch_fn};
+    ///
+    /// fn tokens(given: Option<&str>) -> TokenCache {
+    ///     match given {
+    ///         Some(secret) => TokenCache::fixed(Token::bearer(secret)),
+    ///         None => TokenCache::new(fetch_fn(|_| async {
+    ///             // ...
+    /// #           Ok::<_, BoxError>(Token::bearer("abc"))
+    ///         })),
+    ///     }
+    /// }
+    /// # assert_eq!(tokens(Some("given")).try_authorization().unwrap(), "Bearer given");
+    /// ```
+    pub fn fixed(token: Token) -> Self {
+        let never = fetch_fn(|_| async { Err(Error::new(ErrorKind::Fetcher)) });
+        let TokenCacheBuilder { fetcher, policy, clock, jitter } = Self::builder(never);
+        let slot = Slot::fixed(clock.clone(), token);
+        Self::of(Core::new(fetcher, policy, clock, jitter, slot))
+    }
+
+    fn of(core: Arc<Core>) -> Self {
+        Self { handle: Arc::new(Handle { core }) }
+    }
+
+    /// A token that can be used now, fetched if there is none.
+    ///
+    /// # Errors
+    ///
+    /// The error of the fetch, shared with everybody who waited for it, or of the last one, while
+    /// the next attempt is not due; [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime) if a
+    /// fetch is needed and there is no tokio runtime with timers.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the fetch goes on for whoever asks next.
+    pub async fn token(&self) -> Result<Token, Error> {
+        Ok(self.lease().await?.token().clone())
+    }
+
+    /// Fetches a token if there is none, so that a wrong secret fails at the start and not at the
+    /// first request.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe, as [`token`](Self::token).
+    pub async fn warm_up(&self) -> Result<(), Error> {
+        self.token().await.map(drop)
+    }
+
+    /// A lease on a token that can be used now, fetched if there is none: for a caller that sends
+    /// the token itself, over a protocol of its own, and is told when it is rejected.
+    ///
+    /// ```
+    /// # use tower::BoxError;
+    /// # use tower_oauth::{Token, TokenCache, fetch_fn};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), BoxError> {
+    /// # let tokens = TokenCache::new(fetch_fn(|_| async { Ok::<_, BoxError>(Token::bearer("abc")) }));
+    /// # let is_accepted = |_| false;
+    /// let mut lease = tokens.lease().await?;
+    /// if !is_accepted(lease.header_value()) {
+    ///     // `None`: there is no other token to be had now.
+    ///     if let Some(another) = lease.reject().await? {
+    ///         lease = another;
+    ///     }
+    /// #   return Ok(());
+    /// }
+    /// # let _ = lease;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe, as [`token`](Self::token).
+    pub async fn lease(&self) -> Result<TokenLease, Error> {
+        Acquire::new(Arc::clone(&self.handle.core)).await
+    }
+
+    /// The value for an `Authorization` header, marked sensitive, if there is a token that can be
+    /// used now: for callers that cannot wait, such as interceptors, signers and WebSocket clients.
+    ///
+    /// Without such a token it starts a fetch, if there is a tokio runtime here, so that a later
+    /// call finds one.
+    pub fn try_authorization(&self) -> Option<HeaderValue> {
+        let core = &self.handle.core;
+        let lease = try_acquire(core).or_else(|| {
+            // Polled once, the fetch goes on by itself.
+            match pin!(Acquire::new(Arc::clone(core))).poll(&mut Context::from_waker(Waker::noop()))
+            {
+                Poll::Ready(lease) => lease.ok(),
+                Poll::Pending => None,
+            }
+        });
+        Some(lease?.header_value())
+    }
+
+    /// What the cache is in now, for health checks and metrics. Fetches nothing.
+    pub fn status(&self) -> CacheStatus {
+        CacheStatus::of(&self.handle.core)
+    }
+}
+
+impl TokenSource for TokenCache {
+    type Lease = TokenLease;
+    type Acquire = Acquire;
+
+    #[inline(always)]
+    fn try_acquire(&self, _request: &RequestHead<'_>) -> Option<TokenLease> {
+        try_acquire(&self.handle.core)
+    }
+
+    fn acquire(&self, _request: &RequestHead<'_>) -> Acquire {
+        Acquire::new(Arc::clone(&self.handle.core))
+    }
+}
+
+impl fmt::Debug for TokenCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenCache").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`TokenCache`].
+#[must_use]
+pub struct TokenCacheBuilder {
+    fetcher: BoxFetch,
+    policy: RefreshPolicy,
+    clock: CacheClock,
+    jitter: JitterSource,
+}
+
+impl TokenCacheBuilder {
+    /// When tokens are refreshed, and until when they are used.
+    pub fn refresh(mut self, policy: RefreshPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The clock that deadlines are on. Default: [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = CacheClock::Own(Arc::new(clock));
+        self
+    }
+
+    /// Where jitter comes from: numbers from 0 to 1, drawn once per token and once per failure.
+    /// Default: a fast random number generator, which is all that jitter needs.
+    pub fn jitter_source(mut self, source: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
+        self.jitter = Box::new(source);
+        self
+    }
+
+    /// The cache. Needs no runtime, and fetches nothing yet.
+    pub fn build(self) -> TokenCache {
+        let Self { fetcher, policy, clock, jitter } = self;
+        let slot = Slot::new(clock.clone());
+        TokenCache::of(Core::new(fetcher, policy, clock, jitter, slot))
+    }
+}
+
+impl fmt::Debug for TokenCacheBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenCacheBuilder").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}

@@ -9,16 +9,20 @@
 //!         use it                   use it, one refreshes      wait        never sent
 //! ```
 
-// Each knows only those before it.
 mod clock;
 mod core;
+#[cfg_attr(tower_oauth_loom, path = "../../tests/model/fetch.rs")]
 mod fetch;
 mod flight;
 mod lease;
+#[cfg(all(test, tower_oauth_loom))]
+#[path = "../../tests/model/mod.rs"]
+mod model;
 mod policy;
 mod shards;
 mod slot;
 mod status;
+#[cfg_attr(tower_oauth_loom, path = "../../tests/model/sync.rs")]
 mod sync;
 pub(crate) mod token_cache;
 mod watch;

@@ -1,12 +1,6 @@
 //! Copies of the held token, for threads to use without meeting each other.
 
-use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-};
+use std::sync::Arc;
 
 use http::HeaderValue;
 
@@ -14,7 +8,7 @@ use super::{
     clock::CacheClock,
     policy::Deadlines,
     slot::Held,
-    sync::{Mutex, lock, thread_number},
+    sync::{AtomicU64, Mutex, Ordering, lock, processors, thread_number},
 };
 use crate::{error::Error, token::Token};
 
@@ -49,8 +43,9 @@ pub(super) struct Record<C> {
 
 impl<C> Shards<C> {
     pub(super) fn new() -> Self {
-        let shard = || Shard { record: Mutex::new(None) };
-        Self { shards: (0..shard_count()).map(|_| shard()).collect() }
+        // Twice as many as can run at once, so that few threads that do share one.
+        let count = (2 * processors()).next_power_of_two().clamp(2, 32);
+        Self { shards: (0..count).map(|_| Shard { record: Mutex::new(None) }).collect() }
     }
 
     /// The record of this thread's shard.
@@ -113,13 +108,4 @@ impl<C> Record<C> {
         }
         fresh
     }
-}
-
-/// Twice as many shards as there are processors, so that few threads that run at once share one.
-fn shard_count() -> usize {
-    static COUNT: OnceLock<usize> = OnceLock::new();
-    *COUNT.get_or_init(|| {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        (2 * processors).next_power_of_two().clamp(2, 32)
-    })
 }

@@ -19,7 +19,7 @@ use tower_oauth::{
     Error, ErrorKind, OAuthLayer, Token, TokenCache,
     cache::{Clock, RefreshPolicy},
     fetch_fn,
-    source::{Lease, RequestHead, TokenSource},
+    source::{RequestHead, TokenSource},
 };
 
 const URI: &str = "https://api.example.com/";

@@ -29,10 +29,10 @@ use crate::{
 pub(super) type JitterSource = Box<dyn Fn() -> f64 + Send + Sync>;
 
 /// A fetch in progress.
-pub(super) type InFlight = Flight<Result<Held, Error>, Context>;
+pub(super) type InFlight = Flight<Result<Held, Error>, FlightInfo>;
 
 /// What is known about a fetch in progress.
-pub(super) struct Context {
+pub(super) struct FlightInfo {
     /// Where it runs.
     pub(super) runtime: Id,
     /// From here on nobody drives that runtime, or the fetch would have ended at its timeout.
@@ -50,12 +50,17 @@ pub(super) struct Begun {
     pub(super) request: TokenRequest,
 }
 
-pub(super) enum Acquired {
-    /// A token that can be used now, and its refresh, if that was due.
-    Usable(Arc<Record<Core>>, Option<Begun>),
+/// A flight that is up.
+pub(super) enum Up {
     Begun(Begun),
-    /// Somebody else's flight.
+    /// Somebody else's.
     Joined(Arc<InFlight>),
+}
+
+pub(super) enum Acquired {
+    /// A token that can be used now, and its refresh, if that is due.
+    Usable(Arc<Record<Core>>, Option<Up>),
+    Wait(Up),
 }
 
 pub(super) struct Core {
@@ -120,7 +125,7 @@ impl Core {
     pub(super) fn usable(
         self: &Arc<Self>,
         here: Option<Id>,
-    ) -> Option<(Arc<Record<Self>>, Option<Begun>)> {
+    ) -> Option<(Arc<Record<Self>>, Option<Up>)> {
         let now = self.clock.now();
         self.usable_in(&mut self.state(), now, here)?.ok()
     }
@@ -130,21 +135,27 @@ impl Core {
         state: &mut State,
         now: Duration,
         here: Option<Id>,
-    ) -> Option<Result<(Arc<Record<Self>>, Option<Begun>), Error>> {
-        let (held, is_due) = match state.slot.look(now) {
+    ) -> Option<Result<(Arc<Record<Self>>, Option<Up>), Error>> {
+        let (held, is_stale) = match state.slot.look(now) {
             Look::Fresh(held) => (held, false),
-            Look::Stale(held) => (held, state.in_flight.is_none() && state.slot.may_refresh(now)),
+            Look::Stale(held) => (held, true),
             Look::Nothing => return None,
         };
-        let record = match self.record(state, &held) {
-            Ok(record) => record,
-            Err(error) => return Some(Err(error)),
-        };
+        let refresh = if is_stale { self.refresh_in(state, now, here) } else { None };
+        Some(self.record(state, &held).map(|record| (record, refresh)))
+    }
+
+    /// The refresh of a stale token. Without a runtime the next request that has one begins it.
+    fn refresh_in(&self, state: &mut State, now: Duration, here: Option<Id>) -> Option<Up> {
+        if let Some(flight) = &state.in_flight {
+            return Some(Up::Joined(Arc::clone(flight)));
+        }
         // One that is lost at once, as on a runtime without timers, is not begun for every request.
-        let is_due = is_due && state.lost_at.is_none_or(|at| at.elapsed() >= SECOND);
-        // Without a runtime the next request that has one refreshes it.
-        let begun = is_due.then(|| self.begin(state, now, here).ok()).flatten();
-        Some(Ok((record, begun)))
+        let was_lost = state.lost_at.is_some_and(|at| at.elapsed() < SECOND);
+        if was_lost || !state.slot.may_refresh(now) {
+            return None;
+        }
+        self.begin(state, now, here).ok().map(Up::Begun)
     }
 
     /// A token that can be used now, or the flight that brings one.
@@ -152,24 +163,26 @@ impl Core {
         let now = self.clock.now();
         let mut state = self.state();
         if let Some(usable) = self.usable_in(&mut state, now, here) {
-            return usable.map(|(record, begun)| Acquired::Usable(record, begun));
+            return usable.map(|(record, refresh)| Acquired::Usable(record, refresh));
         }
         if let Some(flight) = state.in_flight.clone() {
-            state.is_joined |= flight.context.in_background && !state.slot.is_suspended();
-            return Ok(Acquired::Joined(flight));
+            state.is_joined |= flight.info.in_background && !state.slot.is_suspended();
+            return Ok(Acquired::Wait(Up::Joined(flight)));
         }
-        self.begin(&mut state, now, here).map(Acquired::Begun).or_else(|error| {
-            // If nobody can be sent to replace a rejected token, it is used again.
-            state.slot.release();
-            let (record, begun) = self.usable_in(&mut state, now, None).ok_or(error)??;
-            Ok(Acquired::Usable(record, begun))
-        })
+        self.begin(&mut state, now, here).map(|begun| Acquired::Wait(Up::Begun(begun))).or_else(
+            |error| {
+                // If nobody can be sent to replace a rejected token, it is used again.
+                state.slot.release();
+                let (record, _) = self.usable_in(&mut state, now, None).ok_or(error)??;
+                Ok(Acquired::Usable(record, None))
+            },
+        )
     }
 
     fn begin(&self, state: &mut State, now: Duration, here: Option<Id>) -> Result<Begun, Error> {
         let request = state.slot.request(now)?;
         let runtime = here.ok_or_else(|| Error::new(ErrorKind::NoRuntime))?;
-        let flight = Flight::new(Context {
+        let flight = Flight::new(FlightInfo {
             runtime,
             overdue_at: Instant::now() + self.policy.timeout().min(YEAR) + SECOND,
             is_watched: AtomicBool::new(false),

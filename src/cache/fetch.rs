@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    core::{Begun, Core, InFlight},
+    core::{Begun, Core, InFlight, Up},
     flight::{Outcome, Waiter, Woken},
     sync::Ordering,
     watch,
@@ -42,8 +42,22 @@ impl Here {
         self.0.as_ref().map(Handle::id)
     }
 
-    /// Launches a flight that the core has begun.
-    pub(super) fn launch(&self, core: &Arc<Core>, begun: Begun) {
+    /// Sees to it that a flight ends. Gives the flight.
+    pub(super) fn tend(&self, core: &Arc<Core>, up: Up) -> Arc<InFlight> {
+        match up {
+            Up::Begun(begun) => {
+                let flight = Arc::clone(&begun.flight);
+                self.launch(core, begun);
+                flight
+            }
+            Up::Joined(flight) => {
+                self.watch(core, &flight);
+                flight
+            }
+        }
+    }
+
+    fn launch(&self, core: &Arc<Core>, begun: Begun) {
         let Begun { flight, request } = begun;
         // From here on the flight ends, whatever happens.
         let completer = Completer { core: Arc::downgrade(core), flight };
@@ -53,16 +67,16 @@ impl Here {
         runtime.spawn(supervise(completer, request, fetching_for, core.policy.timeout()));
     }
 
-    /// Makes sure that a flight that runs elsewhere ends: nobody may drive its runtime. Here, where
+    /// Sees to it that a flight that runs elsewhere ends: nobody may drive its runtime. Here, where
     /// its tasks run too, its own timeout does.
     pub(super) fn watch(&self, core: &Arc<Core>, flight: &Arc<InFlight>) {
-        let context = &flight.context;
+        let info = &flight.info;
         // Relaxed: it decides only who of several asks the watch, not what anybody sees.
-        if self.id() == Some(context.runtime) || context.is_watched.swap(true, Ordering::Relaxed) {
+        if self.id() == Some(info.runtime) || info.is_watched.swap(true, Ordering::Relaxed) {
             return;
         }
         let (core, flight) = (Arc::downgrade(core), Arc::downgrade(flight));
-        watch::at(context.overdue_at, move || {
+        watch::at(info.overdue_at, move || {
             if let (Some(core), Some(flight)) = (core.upgrade(), flight.upgrade()) {
                 core.give_up(&flight, Outcome::Overdue);
             }

@@ -41,7 +41,7 @@ pub(super) enum Outcome<T> {
 
 /// `C` is what its starter knows about it.
 pub(super) struct Flight<T, C> {
-    pub(super) context: C,
+    pub(super) info: C,
     state: Mutex<State<T>>,
 }
 
@@ -58,8 +58,8 @@ struct Waiting {
 }
 
 impl<T, C> Flight<T, C> {
-    pub(super) fn new(context: C) -> Arc<Self> {
-        Arc::new(Self { context, state: Mutex::new(State::Up(Waiting::default())) })
+    pub(super) fn new(info: C) -> Arc<Self> {
+        Arc::new(Self { info, state: Mutex::new(State::Up(Waiting::default())) })
     }
 
     /// Ends the flight, if nothing has ended it yet. The waiters see the outcome from now on;

@@ -11,7 +11,7 @@ use std::{
 use http::HeaderValue;
 
 use super::{
-    core::{Acquired, Context as FlightContext, Core},
+    core::{Acquired, Core, FlightInfo, Up},
     fetch::{Here, is_fetching_for},
     flight::{Outcome, Waiter},
     shards::Record,
@@ -65,9 +65,9 @@ pub(super) fn try_acquire(core: &Arc<Core>) -> Option<TokenLease> {
 #[cold]
 fn try_acquire_slowly(core: &Arc<Core>) -> Option<TokenLease> {
     let here = Here::find();
-    let (record, begun) = core.usable(here.id())?;
-    if let Some(begun) = begun {
-        here.launch(core, begun);
+    let (record, refresh) = core.usable(here.id())?;
+    if let Some(refresh) = refresh {
+        here.tend(core, refresh);
     }
     Some(TokenLease(record))
 }
@@ -114,7 +114,7 @@ enum State {
 
 struct Waiting {
     core: Arc<Core>,
-    waiter: Option<Waiter<Result<Held, Error>, FlightContext>>,
+    waiter: Option<Waiter<Result<Held, Error>, FlightInfo>>,
     /// How many flights this has begun, and whether it waits for one of them.
     begun: u8,
     is_leader: bool,
@@ -185,25 +185,21 @@ impl Waiting {
     /// A token that can be used now. Otherwise there is a flight to wait for.
     fn ask(&mut self) -> Result<Option<Arc<Record<Core>>>, Error> {
         let here = Here::find();
-        let (flight, begun) = match self.core.acquire(here.id())? {
-            Acquired::Usable(record, begun) => {
-                if let Some(begun) = begun {
-                    here.launch(&self.core, begun);
+        let up = match self.core.acquire(here.id())? {
+            Acquired::Usable(record, refresh) => {
+                if let Some(refresh) = refresh {
+                    here.tend(&self.core, refresh);
                 }
                 return Ok(Some(record));
             }
-            Acquired::Joined(_) if is_fetching_for(&self.core) => {
-                return Err(Error::new(ErrorKind::Recursive));
-            }
-            Acquired::Joined(flight) => (flight, None),
-            Acquired::Begun(begun) => (Arc::clone(&begun.flight), Some(begun)),
+            Acquired::Wait(up) => up,
         };
-        self.waiter = Some(Waiter::new(flight));
-        self.is_leader = begun.is_some();
-        if let Some(begun) = begun {
-            self.begun += 1;
-            here.launch(&self.core, begun);
+        self.is_leader = matches!(up, Up::Begun(_));
+        if !self.is_leader && is_fetching_for(&self.core) {
+            return Err(Error::new(ErrorKind::Recursive));
         }
+        self.begun += u8::from(self.is_leader);
+        self.waiter = Some(Waiter::new(here.tend(&self.core, up)));
         Ok(None)
     }
 }

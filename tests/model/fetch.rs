@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::runtime::{Builder, Id, Runtime};
 
-use super::core::{Begun, Core, InFlight};
+use super::core::{Core, InFlight, Up};
 
 /// Ends a flight, the first, second .. of a run. Called in place of launching it.
 pub(super) type Ends = fn(usize, Arc<Core>, Arc<InFlight>);
@@ -35,10 +35,16 @@ impl Here {
         Some(RUNTIME.handle().id())
     }
 
-    pub(super) fn launch(&self, core: &Arc<Core>, begun: Begun) {
-        let ends = ENDS.lock().unwrap().unwrap();
-        let number = LAUNCHED.fetch_add(1, SeqCst) + 1;
-        ends(number, Arc::clone(core), begun.flight);
+    pub(super) fn tend(&self, core: &Arc<Core>, up: Up) -> Arc<InFlight> {
+        match up {
+            Up::Begun(begun) => {
+                let ends = ENDS.lock().unwrap().unwrap();
+                let number = LAUNCHED.fetch_add(1, SeqCst) + 1;
+                ends(number, Arc::clone(core), Arc::clone(&begun.flight));
+                begun.flight
+            }
+            Up::Joined(flight) => flight,
+        }
     }
 
     pub(super) fn watch(&self, _: &Arc<Core>, _: &Arc<InFlight>) {}

@@ -44,7 +44,7 @@ const MAP: &[Room] = &[
             ("clock", &[]),
             ("slot", &["clock", "policy"]),
             ("flight", &["sync"]),
-            ("shards", &["clock", "policy", "slot", "sync"]),
+            ("shards", &["slot", "sync"]),
             ("core", &["clock", "flight", "policy", "shards", "slot", "sync"]),
             ("watch", &[]),
             ("fetch", &["core", "flight", "sync", "watch"]),

@@ -1,6 +1,6 @@
 //! The clock that deadlines are on.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 /// A clock that never steps and that goes on while the machine sleeps.
 ///
@@ -15,9 +15,6 @@ pub trait Clock: Send + Sync + 'static {
 ///
 /// Neither the wall clock, which an NTP step would make a whole fleet's tokens expire with, nor a
 /// clock that stands still in suspend, after which dead tokens would look fresh.
-///
-/// A cache whose clock was not set does not read it for every request: on Linux a thread that has
-/// found a token fresh takes it to be so until the kernel's next tick, of 1 to 10 ms.
 #[derive(Clone, Copy, Default)]
 #[allow(clippy::exhaustive_structs)] // written as a value
 pub struct SystemClock;
@@ -48,35 +45,5 @@ impl Clock for SystemClock {
 impl fmt::Debug for SystemClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SystemClock")
-    }
-}
-
-/// The clock of one cache. The machine's, which every request reads, is not behind a pointer.
-#[derive(Clone)]
-pub(super) enum CacheClock {
-    System,
-    Own(Arc<dyn Clock>),
-}
-
-impl CacheClock {
-    #[inline]
-    pub(super) fn now(&self) -> Duration {
-        match self {
-            Self::System => SystemClock.now(),
-            Self::Own(clock) => clock.now(),
-        }
-    }
-
-    /// The kernel's tick, of 1 to 10 ms, where there is one: the same number means that none has
-    /// passed, and that the machine has not slept. It costs a third of what `now` does.
-    #[inline]
-    pub(super) fn tick(&self) -> Option<u64> {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        if let Self::System = self {
-            // It stands still in suspend, but where it stood before is not where it goes on.
-            let tick = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC_COARSE).ok()?;
-            return Some((tick.tv_sec() as u64) << 30 | tick.tv_nsec() as u64);
-        }
-        None
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use tokio::runtime::Id;
 
 use super::{
-    clock::CacheClock,
+    clock::Clock,
     flight::{Flight, Outcome, Woken},
     policy::{RefreshPolicy, SECOND, YEAR},
     shards::{Record, Shards},
@@ -65,7 +65,7 @@ pub(super) enum Acquired {
 
 pub(super) struct Core {
     pub(super) policy: RefreshPolicy,
-    pub(super) clock: CacheClock,
+    pub(super) clock: Arc<dyn Clock>,
     jitter: JitterSource,
     /// Behind a lock of its own, since cloning it runs foreign code, and it need not be `Sync`. The
     /// one lock of which that is true: only whoever launches the next flight waits for it.
@@ -90,7 +90,7 @@ impl Core {
     pub(super) fn new(
         fetcher: BoxFetch,
         policy: RefreshPolicy,
-        clock: CacheClock,
+        clock: Arc<dyn Clock>,
         jitter: JitterSource,
         slot: Slot,
     ) -> Arc<Self> {
@@ -118,7 +118,7 @@ impl Core {
     /// A fresh token, from this thread's shard.
     #[inline(always)] // a call and its registers would cost as much as a reference count
     pub(super) fn fresh(&self) -> Option<Arc<Record<Self>>> {
-        self.shards.mine().filter(|record| record.is_fresh(&self.clock))
+        self.shards.mine().filter(|record| record.is_fresh(self.clock.now()))
     }
 
     /// A token that can be used now, and its refresh, if that is due and there is a runtime `here`.

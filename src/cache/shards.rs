@@ -1,14 +1,12 @@
 //! Copies of the held token, for threads to use without meeting each other.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
 use super::{
-    clock::CacheClock,
-    policy::Deadlines,
     slot::Held,
-    sync::{AtomicU64, Mutex, Ordering, lock, processors, thread_number},
+    sync::{Mutex, lock, processors, thread_number},
 };
 use crate::{error::Error, token::Token};
 
@@ -36,9 +34,7 @@ pub(super) struct Record<C> {
     pub(super) token: Token,
     /// The way back to the cache.
     pub(super) owner: Arc<C>,
-    deadlines: Deadlines,
-    /// The tick in which it was last found fresh; at first one that never comes.
-    fresh_in: AtomicU64,
+    refresh_at: Duration,
 }
 
 impl<C> Shards<C> {
@@ -85,27 +81,13 @@ impl<C> Record<C> {
             header_value: held.token.copied_header_value()?,
             token: held.token.clone(),
             owner,
-            deadlines: held.deadlines,
-            fresh_in: AtomicU64::new(u64::MAX),
+            refresh_at: held.deadlines.refresh_at,
         })
     }
 
-    /// Whether the token is not due to be refreshed; asked of the clock once per tick.
-    #[inline(always)]
-    pub(super) fn is_fresh(&self, clock: &CacheClock) -> bool {
-        let tick = clock.tick();
-        // Relaxed: the tick is all that is shared. A thread that reads an older one asks the clock.
-        tick == Some(self.fresh_in.load(Ordering::Relaxed)) || self.is_fresh_now(clock, tick)
-    }
-
-    #[inline(never)]
-    fn is_fresh_now(&self, clock: &CacheClock, tick: Option<u64>) -> bool {
-        let Deadlines { refresh_at, usable_until, .. } = self.deadlines;
-        let fresh = clock.now() < refresh_at;
-        // A refresh may be a tick late, the end may not.
-        if let (true, Some(tick)) = (fresh && refresh_at < usable_until, tick) {
-            self.fresh_in.store(tick, Ordering::Relaxed);
-        }
-        fresh
+    /// Whether the token is not due to be refreshed yet.
+    #[inline]
+    pub(super) fn is_fresh(&self, now: Duration) -> bool {
+        now < self.refresh_at
     }
 }

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    clock::CacheClock,
+    clock::Clock,
     policy::{Deadlines, SECOND},
 };
 use crate::{
@@ -70,7 +70,7 @@ pub(super) enum Verdict {
 }
 
 pub(super) struct Slot {
-    clock: CacheClock,
+    clock: Arc<dyn Clock>,
     state: State,
     cooldown: Option<Cooldown>,
     /// Fetches in a row that ended alike and brought nothing new, and whether they were refused.
@@ -84,7 +84,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(clock: CacheClock) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
             state: State::Empty,
@@ -98,7 +98,7 @@ impl Slot {
     }
 
     /// A slot that holds this token for ever.
-    pub(super) fn fixed(clock: CacheClock, token: Token) -> Self {
+    pub(super) fn fixed(clock: Arc<dyn Clock>, token: Token) -> Self {
         let state = State::Held(Held { token, deadlines: Deadlines::NEVER });
         Self { state, ..Self::new(clock) }
     }
@@ -208,7 +208,7 @@ impl Slot {
         let back_off = self.back_off(!error.is_transient(), jitter);
         let asked = error.asked_to_wait().unwrap_or_default().min(FIVE_MINUTES);
         let until = now.saturating_add(back_off.max(asked));
-        let clock = self.clock.clone();
+        let clock = Arc::clone(&self.clock);
         let left: TimeLeft = Arc::new(move || until.saturating_sub(clock.now()));
         let error = error.with_time_left(left);
         self.cooldown = Some(Cooldown { until, error: Some(error.clone()) });

@@ -5,7 +5,7 @@
 use std::sync::PoisonError;
 pub(super) use std::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 /// Locks it, poisoned or not: nothing under a lock of this cache can panic half-way through a

@@ -11,7 +11,7 @@ use std::{
 use http::HeaderValue;
 
 use super::{
-    clock::{CacheClock, Clock},
+    clock::{Clock, SystemClock},
     core::{Core, JitterSource},
     lease::{Acquire, TokenLease, try_acquire},
     policy::RefreshPolicy,
@@ -81,7 +81,7 @@ impl TokenCache {
         TokenCacheBuilder {
             fetcher: fetcher.boxed(),
             policy: RefreshPolicy::default(),
-            clock: CacheClock::System,
+            clock: Arc::new(SystemClock),
             jitter: Box::new(fastrand::f64),
         }
     }
@@ -109,7 +109,7 @@ impl TokenCache {
     pub fn fixed(token: Token) -> Self {
         let never = fetch_fn(|_| async { Err(Error::new(ErrorKind::Fetcher)) });
         let TokenCacheBuilder { fetcher, policy, clock, jitter } = Self::builder(never);
-        let slot = Slot::fixed(clock.clone(), token);
+        let slot = Slot::fixed(Arc::clone(&clock), token);
         Self::of(Core::new(fetcher, policy, clock, jitter, slot))
     }
 
@@ -229,7 +229,7 @@ impl fmt::Debug for TokenCache {
 pub struct TokenCacheBuilder {
     fetcher: BoxFetch,
     policy: RefreshPolicy,
-    clock: CacheClock,
+    clock: Arc<dyn Clock>,
     jitter: JitterSource,
 }
 
@@ -242,7 +242,7 @@ impl TokenCacheBuilder {
 
     /// The clock that deadlines are on. Default: [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = CacheClock::Own(Arc::new(clock));
+        self.clock = Arc::new(clock);
         self
     }
 
@@ -256,7 +256,7 @@ impl TokenCacheBuilder {
     /// The cache. Needs no runtime, and fetches nothing yet.
     pub fn build(self) -> TokenCache {
         let Self { fetcher, policy, clock, jitter } = self;
-        let slot = Slot::new(clock.clone());
+        let slot = Slot::new(Arc::clone(&clock));
         TokenCache::of(Core::new(fetcher, policy, clock, jitter, slot))
     }
 }

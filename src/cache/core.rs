@@ -15,6 +15,7 @@ use tokio::runtime::Id;
 use super::{
     clock::Clock,
     flight::{Flight, Outcome, Woken},
+    in_flight::{Begun, FlightInfo, InFlight, Up},
     policy::{RefreshPolicy, SECOND, YEAR},
     shards::{Record, Shards},
     slot::{Held, Look, Slot, Verdict},
@@ -27,35 +28,6 @@ use crate::{
 };
 
 pub(super) type JitterSource = Box<dyn Fn() -> f64 + Send + Sync>;
-
-/// A fetch in progress.
-pub(super) type InFlight = Flight<Result<Held, Error>, FlightInfo>;
-
-/// What is known about a fetch in progress.
-pub(super) struct FlightInfo {
-    /// Where it runs.
-    pub(super) runtime: Id,
-    /// From here on nobody drives that runtime, or the fetch would have ended at its timeout.
-    pub(super) overdue_at: Instant,
-    /// Whether somebody makes sure that it ends by then.
-    pub(super) is_watched: AtomicBool,
-    /// It began for a stale token: nobody had to wait for it.
-    in_background: bool,
-}
-
-/// A flight that has just begun. Whoever gets it launches it.
-#[must_use = "a flight that is not launched is up for ever"]
-pub(super) struct Begun {
-    pub(super) flight: Arc<InFlight>,
-    pub(super) request: TokenRequest,
-}
-
-/// A flight that is up.
-pub(super) enum Up {
-    Begun(Begun),
-    /// Somebody else's.
-    Joined(Arc<InFlight>),
-}
 
 pub(super) enum Acquired {
     /// A token that can be used now, and its refresh, if that is due.

@@ -14,8 +14,9 @@ use tokio::{
 };
 
 use super::{
-    core::{Begun, Core, InFlight, Up},
+    core::Core,
     flight::{Outcome, Waiter, Woken},
+    in_flight::{Begun, InFlight, Up},
     sync::Ordering,
     watch,
 };

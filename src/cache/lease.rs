@@ -11,9 +11,10 @@ use std::{
 use http::HeaderValue;
 
 use super::{
-    core::{Acquired, Core, FlightInfo, Up},
+    core::{Acquired, Core},
     fetch::{Here, is_fetching_for},
     flight::{Outcome, Waiter},
+    in_flight::{FlightInfo, Up},
     shards::Record,
     slot::{Held, Verdict},
 };

@@ -14,6 +14,7 @@ mod core;
 #[cfg_attr(tower_oauth_loom, path = "../../tests/model/fetch.rs")]
 mod fetch;
 mod flight;
+mod in_flight;
 mod lease;
 #[cfg(all(test, tower_oauth_loom))]
 #[path = "../../tests/model/mod.rs"]

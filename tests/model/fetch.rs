@@ -7,7 +7,10 @@ use std::sync::{
 
 use tokio::runtime::{Builder, Id, Runtime};
 
-use super::core::{Core, InFlight, Up};
+use super::{
+    core::Core,
+    in_flight::{InFlight, Up},
+};
 
 /// Ends a flight, the first, second .. of a run. Called in place of launching it.
 pub(super) type Ends = fn(usize, Arc<Core>, Arc<InFlight>);

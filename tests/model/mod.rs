@@ -21,9 +21,10 @@ use loom::{future::block_on, thread};
 
 use super::{
     Clock,
-    core::{Core, InFlight},
+    core::Core,
     fetch::{Ends, LAUNCHED, set_ends},
     flight::Outcome,
+    in_flight::InFlight,
     token_cache::TokenCache,
 };
 use crate::{

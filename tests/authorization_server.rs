@@ -1,5 +1,4 @@
 //! The server to test against, tested.
-#![cfg(feature = "testing")]
 
 use std::{
     io,

@@ -15,11 +15,12 @@ use std::{
 use http::{HeaderMap, Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::Empty;
 use tokio::time::{Instant, sleep};
-use tower::BoxError;
+use tower::{BoxError, Service, ServiceExt};
 use tower_oauth::{
-    Error, ErrorKind, RefreshReason, Token, TokenCache, TokenRequest,
+    Error, ErrorKind, FetchToken, RefreshReason, Token, TokenCache, TokenRequest,
     cache::{Clock, TokenCacheBuilder},
     fetch_fn,
+    testing::{AuthorizationServer, TokioClock},
 };
 
 pub use guard::{Answered, Guard, unauthorized};
@@ -128,7 +129,7 @@ impl Endpoint {
 
     pub fn fetcher(
         &self,
-    ) -> impl tower::Service<
+    ) -> impl Service<
         TokenRequest,
         Response = Token,
         Error = BoxError,
@@ -198,7 +199,7 @@ impl Resource {
 
     pub fn service<B: Send + 'static>(
         &self,
-    ) -> impl tower::Service<
+    ) -> impl Service<
         Request<B>,
         Response = Response<Body>,
         Error = BoxError,
@@ -215,12 +216,45 @@ impl Resource {
     }
 }
 
+/// A server whose tokens live that long, and whose token endpoint takes that long.
+pub fn server(lifetime: Duration, delay: Duration) -> AuthorizationServer {
+    let server = AuthorizationServer::new();
+    server.lifetime(lifetime).token_endpoint().delay(delay);
+    server
+}
+
+/// Why the server's fetchers were called.
+pub fn reasons(server: &AuthorizationServer) -> Vec<RefreshReason> {
+    server.fetches().iter().map(|fetch| fetch.reason).collect()
+}
+
+/// A cache whose clock follows paused time and that leaves nothing to chance.
+pub fn cache(fetcher: impl FetchToken) -> TokenCacheBuilder {
+    cache_with(fetcher, || 0.0)
+}
+
+/// A cache whose clock follows paused time, with a chance of its own.
+pub fn cache_with(
+    fetcher: impl FetchToken,
+    chance: impl Fn() -> f64 + Send + Sync + 'static,
+) -> TokenCacheBuilder {
+    TokenCache::builder(fetcher).clock(TokioClock::new()).random(chance)
+}
+
 pub fn authorization(headers: &HeaderMap) -> Option<String> {
     headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned())
 }
 
 pub fn get(uri: &str) -> Request<Body> {
     Request::get(uri).body(Body::new()).unwrap()
+}
+
+/// Sends a request through this very instance, as soon as it is ready.
+pub async fn send<S: Service<Request<Body>>>(
+    service: &mut S,
+    request: Request<Body>,
+) -> Result<S::Response, S::Error> {
+    service.ready().await?.call(request).await
 }
 
 pub fn status(status: StatusCode) -> Response<Body> {

@@ -8,13 +8,14 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use http::StatusCode;
 use support::{cache, cache_with, get, ms, ours, reasons, secs, send, server};
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tower::BoxError;
 use tower::{Layer, ServiceBuilder, ServiceExt};
@@ -60,7 +61,7 @@ async fn deadlines_follow_the_lifetime() {
             u128::from(year) * 1_000 - 30_000,
         ),
         (
-            std::time::Duration::MAX,
+            Duration::MAX,
             (u128::from(year) * 1_000 - 30_000) * 4 / 5,
             u128::from(year) * 1_000 - 30_000,
         ),
@@ -154,6 +155,21 @@ async fn jitter_is_drawn_once_per_token_and_only_makes_it_earlier() {
         let cache = cache_with(server.fetcher(), move || chance).refresh(policy).build();
         cache.warm_up().await.unwrap();
         assert_eq!(cache.status().refresh_in, Some(ms(expected)), "{jitter} of {chance}");
+    }
+}
+
+/// Where rounding makes the jitter larger than what it is taken from.
+#[tokio::test]
+async fn full_jitter_does_not_panic() {
+    for n in 0..40 {
+        let token = Token::bearer("abc")
+            .with_lifetime(secs(31_000_000))
+            .with_refresh_after(Duration::new(20_000_000 + u64::from(n), 123_456_789 + n));
+        let fetcher = fetch_fn(move |_| ready(Ok::<_, Error>(token.clone())));
+        let policy = RefreshPolicy::default().jitter(1.0).unwrap();
+        let cache = cache_with(fetcher, || 1.0).refresh(policy).build();
+        // In real time, which goes on even if a panic starts one fetch after the other.
+        timeout(secs(1), cache.token()).await.expect("a token").unwrap();
     }
 }
 
@@ -423,6 +439,45 @@ async fn the_pause_after_a_failure_grows() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_after_an_outage_waits_a_second() {
+    let server = server(secs(3600), ms(0));
+    server.down(true);
+    let cache = cache_with(server.fetcher(), || 1.0).build();
+    for _ in 0..6 {
+        let left = cache.token().await.unwrap_err().retry_after().unwrap();
+        sleep(left).await;
+    }
+    server.token_endpoint().always(refusal());
+    let error = cache.token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert_eq!(error.retry_after(), Some(secs(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_the_same_secret_waits_a_second() {
+    let server = AuthorizationServer::new();
+    let same = ResponseTemplate::json(r#"{"access_token": "abc", "expires_in": 3600}"#);
+    server.token_endpoint().always(same);
+    let cache = cache_with(server.fetcher(), || 1.0).build();
+    cache.token().await.unwrap();
+    sleep(secs(3000)).await;
+    for _ in 0..8 {
+        cache.token().await.unwrap();
+        sleep(secs(31)).await;
+    }
+    server.token_endpoint().always(refusal());
+    cache.token().await.unwrap();
+    sleep(ms(1)).await;
+    let error = cache.status().last_error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(error.retry_after().unwrap() <= secs(1), "{error}");
+}
+
+fn refusal() -> ResponseTemplate {
+    ResponseTemplate::oauth_error(StatusCode::UNAUTHORIZED, "invalid_client")
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_success_ends_the_pauses() {
     let server = server(ms(0), ms(0));
     server.down(true);
@@ -460,6 +515,12 @@ async fn a_foreign_error_is_transient_and_ours_is_found_in_any_chain() {
     assert_eq!((foreign.kind(), foreign.is_transient()), (ErrorKind::Fetcher, true));
     let refused = fetch(|| Wrapped(Error::new(ErrorKind::Denied).into()).into()).await;
     assert_eq!((refused.kind(), refused.is_transient()), (ErrorKind::Denied, false));
+}
+
+#[test]
+fn changing_a_clone_of_an_error_changes_it() {
+    let error = Error::new(ErrorKind::Denied);
+    assert_eq!(error.clone().with_description("because").description(), Some("because"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,6 +24,7 @@ use tower_oauth::{
     ErrorKind, OAuthLayer, RefreshReason, Token, TokenCache,
     cache::TokenState,
     replay::{IfEmpty, Never, Replay},
+    source::{Lease, RequestHead, TokenSource},
     testing::{self, AuthorizationServer, ResponseTemplate},
 };
 
@@ -626,6 +627,27 @@ fn without_a_runtime_a_token_that_was_held_back_is_used_again() {
     let service = OAuthLayer::with_source(cache).layer(server.clone());
     let mut response = tokio_test::task::spawn(send(service, get(URI)));
     assert_eq!(response.poll(), std::task::Poll::Ready(StatusCode::OK));
+}
+
+/// The rejected attempt is over: its place is the one that the replay needs.
+#[tokio::test(start_paused = true)]
+async fn the_first_attempt_gives_its_place_back_before_the_replay() {
+    let server = hour();
+    let cache = warm(&server).await;
+    server.revoke("token-1").resource().delay(secs(1));
+    let service = ServiceBuilder::new()
+        .layer(OAuthLayer::with_source(cache.clone()))
+        .load_shed()
+        .concurrency_limit(1)
+        .service(server.clone());
+    let first = tokio::spawn(send(service, get(URI)));
+    sleep(ms(10)).await;
+    // Somebody else has the token refreshed meanwhile.
+    let request = get(URI);
+    let lease = cache.try_acquire(&RequestHead::from(&request)).unwrap();
+    lease.reject().await.unwrap().unwrap();
+    assert_eq!(first.await.unwrap(), StatusCode::OK);
+    assert_eq!(server.authorizations(), ["Bearer token-1", "Bearer token-2"]);
 }
 
 /// The same when the token of a replay ran out while it waited for its place: the place that it got

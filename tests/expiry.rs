@@ -12,7 +12,7 @@ use std::{
 };
 
 use http::StatusCode;
-use support::{cache, cache_with, get, ms, ours, reasons, secs, send, server};
+use support::{cache, cache_with, call, get, ms, ours, reasons, secs, server};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -583,7 +583,7 @@ async fn on_the_machines_clock_a_token_is_used_until_it_is_due_and_then_refreshe
         while server.token_requests() == 1 && start.elapsed() < secs(10) {
             let mut fresh = service.clone();
             let service = if kept { &mut service } else { &mut fresh };
-            send(service, get(URI)).await.unwrap();
+            call(service, get(URI)).await.await.unwrap();
             tokio::task::yield_now().await;
         }
         let lasted = start.elapsed();
@@ -598,12 +598,12 @@ async fn on_the_machines_clock_no_token_is_sent_after_its_end() {
     server.resource().always(ResponseTemplate::status(StatusCode::OK));
     let cache = TokenCache::new(server.fetcher());
     let mut service = OAuthLayer::with_source(cache.clone()).layer(server.clone());
-    send(&mut service, get(URI)).await.unwrap();
+    call(&mut service, get(URI)).await.await.unwrap();
     let start = std::time::Instant::now();
     while cache.status().phase != TokenState::Expired && start.elapsed() < secs(10) {
-        send(&mut service, get(URI)).await.unwrap();
+        call(&mut service, get(URI)).await.await.unwrap();
     }
-    send(&mut service, get(URI)).await.unwrap();
+    call(&mut service, get(URI)).await.await.unwrap();
     let sent = server.authorizations();
     let [.., before, last] = &sent[..] else { panic!("{sent:?}") };
     assert_ne!(before, last);

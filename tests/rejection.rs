@@ -534,20 +534,22 @@ fn same_token() -> ResponseTemplate {
 }
 
 /// Everything that a fetch can end with but another token.
-fn failures() -> Vec<ResponseTemplate> {
-    vec![
-        ResponseTemplate::status(StatusCode::SERVICE_UNAVAILABLE),
-        ResponseTemplate::oauth_error(StatusCode::BAD_REQUEST, "invalid_client"),
-        ResponseTemplate::status(PANIC),
-        ResponseTemplate::never(),
-        same_token(),
-        ResponseTemplate::json(r#"{"access_token": "not\na header"}"#),
+fn failures() -> [(ResponseTemplate, ErrorKind); 6] {
+    let refusal = ResponseTemplate::oauth_error(StatusCode::BAD_REQUEST, "invalid_client");
+    let unsendable = ResponseTemplate::json(r#"{"access_token": "not\na header"}"#);
+    [
+        (ResponseTemplate::status(StatusCode::SERVICE_UNAVAILABLE), ErrorKind::Unavailable),
+        (refusal, ErrorKind::Denied),
+        (ResponseTemplate::status(PANIC), ErrorKind::Panicked),
+        (ResponseTemplate::never(), ErrorKind::Timeout),
+        (same_token(), ErrorKind::InvalidResponse),
+        (unsendable, ErrorKind::InvalidResponse),
     ]
 }
 
 #[tokio::test(start_paused = true)]
 async fn if_the_refresh_fails_callers_get_the_resources_own_response() {
-    for failure in failures() {
+    for (failure, kind) in failures() {
         let server = hour();
         let cache = warm(&server).await;
         server.token_endpoint().always(failure);
@@ -558,7 +560,7 @@ async fn if_the_refresh_fails_callers_get_the_resources_own_response() {
 
         // The token stays in use, and in the failure window rejections are ignored.
         assert_eq!(cache.status().phase, TokenState::Fresh);
-        assert!(cache.status().last_error.is_some());
+        assert_eq!(cache.status().last_error.unwrap().kind(), kind);
         assert_eq!(herd(100, &cache, &server, IfEmpty).await, (0, 100));
         server.reject_every(0);
         assert_eq!(herd(100, &cache, &server, IfEmpty).await, (100, 0));
@@ -577,7 +579,7 @@ async fn if_the_refresh_fails_callers_get_the_resources_own_response() {
 /// Those who came while the token was held back are not those whose token was rejected.
 #[tokio::test(start_paused = true)]
 async fn if_the_refresh_fails_others_go_on_with_the_token() {
-    for failure in failures() {
+    for (failure, _) in failures() {
         let server = hour();
         let cache = warm(&server).await;
         server.token_endpoint().always(failure);

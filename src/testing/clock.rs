@@ -40,8 +40,8 @@ impl TokioClock {
         Self::default()
     }
 
-    /// Lets the machine sleep for that long: this clock notices, as clocks that count sleep do, and
-    /// tokio's does not. Neither does the server, by whose clock its tokens live on.
+    /// Makes the machine sleep for that long, as far as this clock can tell: it moves on, and
+    /// tokio's stands still. The server goes by tokio's, so its tokens stay alive.
     pub fn suspend(&self, time: Duration) {
         let mut slept = self.slept.lock().unwrap_or_else(PoisonError::into_inner);
         *slept = slept.saturating_add(time);

@@ -56,8 +56,8 @@ impl<'a> Endpoint<'a> {
         self
     }
 
-    /// Sets how long every response takes, on tokio's clock, by default no time. What
-    /// [`ResponseTemplate::after`] says comes on top.
+    /// Sets how long every response takes, on tokio's clock; by default no time.
+    /// [`ResponseTemplate::after`] comes on top.
     ///
     /// It is the way back that is slow: a request is judged, and a token is born, when the request
     /// comes.

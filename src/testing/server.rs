@@ -60,23 +60,23 @@ impl AuthorizationServer {
     /// Sets what comes before the number in the secrets that are given out from now on, by default
     /// `token-`: the first is `token-1`, the second `token-2`.
     ///
-    /// A server takes the secret of another one for its own if both gave it out. Give two servers
-    /// two prefixes, and a token that goes to the wrong one is rejected.
+    /// Two servers with the same prefix accept each other's tokens, since both have given out
+    /// `token-1`. With different prefixes a token that goes to the wrong server is rejected.
     pub fn token_prefix(&self, prefix: impl Into<String>) -> &Self {
         let prefix = prefix.into();
         self.state().issuer.prefix = prefix;
         self
     }
 
-    /// Lets the token endpoint hand out the last token again, with what is left of its lifetime,
-    /// until it expires, even if it was revoked; or ends that. Gateways and metadata servers that
-    /// keep tokens in a cache do so.
+    /// Makes the token endpoint hand out the last token again, with what is left of its lifetime,
+    /// until it expires, whether it was revoked or not. Gateways and metadata servers that cache
+    /// tokens do this. By default every token is new.
     pub fn reuse_tokens(&self, reuse: bool) -> &Self {
         self.state().issuer.reuse = reuse;
         self
     }
 
-    /// Lets the token endpoint respond with 503 to everything but what is queued, or ends that.
+    /// Makes the token endpoint respond with 503 to everything but what is queued, or ends that.
     ///
     /// Short for [`Endpoint::always`] with that status or with [`ResponseTemplate::usual`].
     pub fn down(&self, down: bool) -> &Self {
@@ -97,7 +97,7 @@ impl AuthorizationServer {
         Endpoint::new(self, |state| &mut state.resource)
     }
 
-    /// Lets the resource reject as many requests, whatever their tokens, before it goes on with
+    /// Makes the resource reject that many requests, whatever their tokens, before it goes on with
     /// its script.
     pub fn reject_next(&self, requests: u64) -> &Self {
         let mut state = self.state();
@@ -106,8 +106,8 @@ impl AuthorizationServer {
         self
     }
 
-    /// Lets the resource reject one request in `n`, whatever its token, before it goes on with its
-    /// script: 1 rejects all of them, and 0 ends it.
+    /// Makes the resource reject every `n`th request, whatever its token and its script say. With 1
+    /// it rejects all of them, and with 0 none, which is the default.
     pub fn reject_every(&self, n: u64) -> &Self {
         self.state().reject_every = n;
         self
@@ -172,7 +172,7 @@ impl AuthorizationServer {
     }
 
     /// The `Authorization` of every request that the resource got, in order: `Bearer token-1`, for
-    /// example, and an empty one where there was none.
+    /// example, and an empty string for a request without one.
     pub fn authorizations(&self) -> Vec<String> {
         self.state().authorizations.clone()
     }
@@ -184,7 +184,7 @@ impl AuthorizationServer {
     }
 
     /// What its [fetchers](Self::fetcher) were called with, in order: why a token was needed, and
-    /// which one it was to replace.
+    /// which token it was to replace.
     ///
     /// ```
     /// use tower_oauth::{RefreshReason, TokenCache, testing::AuthorizationServer};

@@ -171,7 +171,7 @@ fn main() -> ExitCode {
     let seconds = seconds.map_or(10, |text| text.parse().expect("a number of seconds"));
     panic::set_hook(Box::new(|info| {
         let expected = ["the endpoint panics"];
-        let text = info.payload_as_str().unwrap_or_default();
+        let text = info.payload().downcast_ref::<&str>().copied().unwrap_or_default();
         if !expected.contains(&text) {
             eprintln!("{info}");
         }

@@ -27,7 +27,7 @@ use tower::BoxError;
 use tower::{ServiceBuilder, ServiceExt, limit::ConcurrencyLimit, util::BoxCloneService};
 use tower_oauth::{
     Error, FetchToken, OAuthLayer, OAuthService, TokenCache, TokenEndpoint, TokenRequest,
-    testing::{Answer, AuthorizationServer},
+    testing::{AuthorizationServer, ResponseTemplate},
 };
 
 /// How long the token endpoint takes for an answer.
@@ -64,7 +64,8 @@ async fn main() -> ExitCode {
 
 async fn with_embedded_server() -> Result<Tally, BoxError> {
     let server = AuthorizationServer::new();
-    let listening = server.delay(DELAY).listen().await?;
+    server.token_endpoint().delay(DELAY);
+    let listening = server.listen().await?;
     println!("A resource, and an authorization server for it: {}", listening.uri("/"));
     let uri: Uri = listening.uri("/hello").parse()?;
     let fetcher = TokenEndpoint::builder(listening.uri("/token"))
@@ -183,7 +184,7 @@ async fn with_real_server(token_url: String) -> Result<Tally, BoxError> {
     });
 
     let stand_in = AuthorizationServer::new();
-    stand_in.resource().always(Answer::status(StatusCode::OK));
+    stand_in.resource().always(ResponseTemplate::status(StatusCode::OK));
     let listening = stand_in.listen().await?;
     let uri = env::var("API_URL").unwrap_or_else(|_| listening.uri("/"));
     let uri: Uri = uri.parse().map_err(|error| format!("API_URL: {error}"))?;

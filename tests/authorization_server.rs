@@ -1,5 +1,4 @@
 //! The server to test against, tested.
-#![cfg(feature = "testing")]
 
 use std::{
     io,
@@ -20,13 +19,16 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::Value;
-use tokio::time::{Instant, advance, sleep, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, advance, sleep, timeout},
+};
 use tower::BoxError;
 use tower::{Service, ServiceExt};
 use tower_oauth::{
-    Error, ErrorKind, RefreshReason, TokenRequest,
+    Error, ErrorKind, RefreshReason, TokenCache, TokenRequest,
     cache::Clock,
-    testing::{Answer, AuthorizationServer, Body, Fetcher, TokioClock},
+    testing::{AuthorizationServer, Body, Fetcher, ResponseTemplate, TokioClock},
 };
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -88,10 +90,10 @@ async fn a_token_for_either_client_authentication() {
         let response = send(&server, request).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
-        let answer = json(response).await;
-        assert_eq!(answer["token_type"], "Bearer");
-        assert_eq!(answer["expires_in"], 3600);
-        assert_eq!(get(&server, answer["access_token"].as_str().unwrap()).await, StatusCode::OK);
+        let granted = json(response).await;
+        assert_eq!(granted["token_type"], "Bearer");
+        assert_eq!(granted["expires_in"], 3600);
+        assert_eq!(get(&server, granted["access_token"].as_str().unwrap()).await, StatusCode::OK);
     }
 }
 
@@ -148,7 +150,7 @@ async fn a_token_request_that_is_wrong() {
 async fn the_resource_wants_one_bearer_token() {
     let server = AuthorizationServer::new();
     let token = server.issue();
-    let other = AuthorizationServer::new().issue();
+    let other = AuthorizationServer::new().token_prefix("other-").issue();
     let bearer = |token: &str| with(resource_request(), &format!("Bearer {token}"));
     let good = bearer(token.expose_secret());
     for (request, status, error) in [
@@ -173,8 +175,20 @@ async fn the_resource_wants_one_bearer_token() {
         }
     }
     assert_eq!((server.resource_requests(), server.rejected_requests()), (9, 7));
-    assert_eq!(server.tokens_seen()[..2], [token.expose_secret(), token.expose_secret()]);
-    assert_eq!(server.tokens_seen()[2..], ["unknown", other.expose_secret()]);
+    assert_eq!(
+        server.authorizations(),
+        [
+            "Bearer token-1",
+            "bearer token-1",
+            "",
+            BASIC,
+            "Bearer unknown",
+            "Bearer other-1",
+            "Bearer ",
+            "Bearer two words",
+            "Bearer token-1, Bearer again",
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -238,15 +252,59 @@ async fn tokens_are_revoked_now_or_at_a_moment() {
     assert_eq!(get(&server, after.expose_secret()).await, StatusCode::OK);
 }
 
-#[tokio::test]
-async fn answers_come_in_the_order_of_the_script() {
+#[tokio::test(start_paused = true)]
+async fn tokens_are_called_by_their_number() {
     let server = AuthorizationServer::new();
-    let status = |code| Answer::status(StatusCode::from_u16(code).unwrap());
+    let secret = |token: tower_oauth::Token| token.expose_secret().to_owned();
+    assert_eq!(secret(server.issue()), "token-1");
+    assert_eq!(secret(fetch(server.fetcher()).await.unwrap()), "token-2");
+    // A request that is not granted takes no number.
+    server.token_endpoint().next(ResponseTemplate::status(StatusCode::BAD_GATEWAY));
+    fetch(server.fetcher()).await.unwrap_err();
+    server.token_prefix("orders-");
+    assert_eq!(secret(server.issue()), "orders-3");
+    assert_eq!(get(&server, "token-2").await, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_can_be_handed_out_again_until_they_expire() {
+    let server = AuthorizationServer::new();
+    server.lifetime(10 * SECOND).reuse_tokens(true);
+    let granted = async || {
+        let token = fetch(server.fetcher()).await.unwrap();
+        (token.expose_secret().to_owned(), token.lifetime())
+    };
+    let expected = |secret: &str, seconds| (secret.to_owned(), Some(seconds * SECOND));
+    assert_eq!(granted().await, expected("token-1", 10));
+    advance(4 * SECOND).await;
+    assert_eq!(granted().await, expected("token-1", 6));
+    // Revoked or not: what is in front of an issuer does not know.
+    server.revoke("token-1");
+    advance(5 * SECOND).await;
+    assert_eq!(granted().await, expected("token-1", 1));
+    assert_eq!(get(&server, "token-1").await, StatusCode::UNAUTHORIZED);
+    advance(SECOND).await;
+    assert_eq!(granted().await, expected("token-2", 10));
+
+    // What is given out without a request is always new, and then handed out.
+    assert_eq!(server.issue().expose_secret(), "token-3");
+    assert_eq!(granted().await, expected("token-3", 10));
+    server.reuse_tokens(false);
+    assert_eq!(granted().await, expected("token-4", 10));
+    server.reuse_tokens(true).lifetime(None).issue();
+    advance(1_000_000 * SECOND).await;
+    assert_eq!(granted().await, ("token-5".to_owned(), None));
+}
+
+#[tokio::test]
+async fn responses_come_in_the_order_of_the_script() {
+    let server = AuthorizationServer::new();
+    let status = |code| ResponseTemplate::status(StatusCode::from_u16(code).unwrap());
     server
         .token_endpoint()
         .always(status(503).retry_after(30))
         .next(status(500))
-        .next(Answer::usual())
+        .next(ResponseTemplate::usual())
         .next_times(2, status(429).header(RETRY_AFTER, HeaderValue::from_static("soon")));
     let mut statuses = Vec::new();
     for _ in 0..6 {
@@ -269,7 +327,7 @@ async fn answers_come_in_the_order_of_the_script() {
     assert_eq!(send(&server, resource_request()).await.status(), StatusCode::UNAUTHORIZED);
     server.resource().next(status(419));
     assert_eq!(get(&server, server.issue().expose_secret()).await.as_u16(), 419);
-    server.token_endpoint().always(Answer::usual());
+    server.token_endpoint().always(ResponseTemplate::usual());
     assert_eq!(send(&server, token_request(GRANT)).await.status(), StatusCode::OK);
 }
 
@@ -288,39 +346,71 @@ async fn down_and_up_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_can_take_their_time() {
+async fn responses_can_take_their_time() {
     let server = AuthorizationServer::new();
-    server.delay(2 * SECOND).lifetime(3 * SECOND);
-    server.token_endpoint().next(Answer::usual().after(SECOND));
+    server.lifetime(3 * SECOND).token_endpoint().delay(2 * SECOND);
+    server.token_endpoint().next(ResponseTemplate::usual().after(SECOND));
     let start = Instant::now();
-    let answer = json(send(&server, token_request(GRANT)).await).await;
+    let granted = json(send(&server, token_request(GRANT)).await).await;
     assert_eq!(start.elapsed(), 3 * SECOND);
     // It was given out when the request came, and took its whole life to get here.
-    assert_eq!(get(&server, answer["access_token"].as_str().unwrap()).await, 401);
+    assert_eq!(get(&server, granted["access_token"].as_str().unwrap()).await, 401);
 
     send(&server, token_request("refused")).await;
     assert_eq!(start.elapsed(), 5 * SECOND);
 
-    server.resource().next(Answer::usual().after(SECOND));
+    server.resource().next(ResponseTemplate::usual().after(SECOND));
     let token = server.issue();
     server.revoke_after(token.expose_secret(), SECOND / 2);
     assert_eq!(get(&server, token.expose_secret()).await, StatusCode::OK);
     assert_eq!(start.elapsed(), 6 * SECOND);
 
-    server.token_endpoint().next(Answer::never());
+    server.token_endpoint().next(ResponseTemplate::never());
     let never = server.clone().oneshot(token_request(GRANT));
     assert!(timeout(1_000_000 * SECOND, never).await.is_err());
+
+    // The resource's delay is that of all its responses, and comes on top of their own.
+    server.lifetime(3600 * SECOND).resource().delay(SECOND);
+    let start = Instant::now();
+    let token = server.issue();
+    assert_eq!(get(&server, token.expose_secret()).await, StatusCode::OK);
+    assert_eq!(get(&server, "unknown").await, StatusCode::UNAUTHORIZED);
+    server.resource().next(ResponseTemplate::status(StatusCode::OK).after(SECOND));
+    assert_eq!(get(&server, "unknown").await, StatusCode::OK);
+    server.reject_next(1).reject_with(ResponseTemplate::usual().after(SECOND));
+    assert_eq!(get(&server, token.expose_secret()).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(start.elapsed(), 6 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_can_break_off() {
+async fn token_requests_under_way_are_counted() {
+    let server = AuthorizationServer::new();
+    server.token_endpoint().delay(SECOND);
+    for at_once in [1, 3, 2] {
+        let mut requests = JoinSet::new();
+        for _ in 0..at_once {
+            requests.spawn(fetch(server.fetcher()));
+        }
+        requests.join_all().await;
+    }
+    assert_eq!((server.token_requests(), server.most_token_requests_at_once()), (6, 3));
+
+    // Who gives up is no longer under way.
+    for _ in 0..5 {
+        timeout(SECOND / 2, fetch(server.fetcher())).await.unwrap_err();
+    }
+    assert_eq!((server.token_requests(), server.most_token_requests_at_once()), (11, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn responses_can_break_off() {
     let server = AuthorizationServer::new();
     server
         .token_endpoint()
-        .next(Answer::connection_dropped())
-        .next(Answer::json("{\"acc").cut_off())
-        .next(Answer::json("{\"acc").never_ends())
-        .next(Answer::json("{\"access_token\": \"raw\",}"));
+        .next(ResponseTemplate::connection_dropped())
+        .next(ResponseTemplate::json("{\"acc").cut_off())
+        .next(ResponseTemplate::json("{\"acc").never_ends())
+        .next(ResponseTemplate::json("{\"access_token\": \"raw\",}"));
 
     let error = server.clone().oneshot(token_request(GRANT)).await.unwrap_err();
     assert_eq!(error.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::ConnectionReset);
@@ -357,7 +447,7 @@ async fn the_resource_rejects_as_it_is_told() {
 
     let odd = HeaderValue::from_static("Negotiate, Bearer error=invalid_token");
     server.resource().next(
-        Answer::unauthorized(odd.clone())
+        ResponseTemplate::unauthorized(odd.clone())
             .header(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"))
             .body("who?"),
     );
@@ -367,7 +457,7 @@ async fn the_resource_rejects_as_it_is_told() {
     assert_eq!(challenges, [&odd, &HeaderValue::from_static("Basic")]);
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "who?");
 
-    server.revoke(token.expose_secret()).reject_with(Answer::grpc_status(16));
+    server.revoke(token.expose_secret()).reject_with(ResponseTemplate::grpc_status(16));
     let response = send(&server, request()).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()[CONTENT_TYPE], "application/grpc");
@@ -376,10 +466,30 @@ async fn the_resource_rejects_as_it_is_told() {
     // No token at all is still RFC 6750's.
     assert_eq!(send(&server, resource_request()).await.status(), StatusCode::UNAUTHORIZED);
 
-    server.reject_with(Answer::usual());
+    server.reject_with(ResponseTemplate::usual());
     assert!(challenge(&send(&server, request()).await).contains("error=\"invalid_token\""));
     // Two, gRPC's, the one without a token, and the last; what the script said is not its doing.
     assert_eq!((server.resource_requests(), server.rejected_requests()), (7, 5));
+}
+
+#[tokio::test]
+async fn the_resource_rejects_one_request_in_so_many() {
+    let server = AuthorizationServer::new();
+    let token = server.issue();
+    let statuses = async |requests: u64| {
+        let mut statuses = Vec::new();
+        for _ in 0..requests {
+            statuses.push(get(&server, token.expose_secret()).await.as_u16());
+        }
+        statuses
+    };
+    server.reject_every(3);
+    assert_eq!(statuses(7).await, [200, 200, 401, 200, 200, 401, 200]);
+    server.reject_every(1);
+    assert_eq!(statuses(2).await, [401, 401]);
+    server.reject_every(0);
+    assert_eq!(statuses(3).await, [200, 200, 200]);
+    assert_eq!((server.resource_requests(), server.rejected_requests()), (12, 4));
 }
 
 /// A body of which nothing comes, and that fails or never ends.
@@ -439,7 +549,8 @@ fn the_service_needs_no_runtime() {
 #[tokio::test(start_paused = true)]
 async fn the_fetcher_sends_token_requests() {
     let server = AuthorizationServer::new();
-    let fetcher = server.lifetime(90 * SECOND).delay(SECOND).fetcher();
+    let fetcher = server.lifetime(90 * SECOND).fetcher();
+    server.token_endpoint().delay(SECOND);
     let start = Instant::now();
     let token = fetch(fetcher.clone()).await.unwrap();
     assert_eq!((token.lifetime(), start.elapsed()), (Some(90 * SECOND), SECOND));
@@ -454,21 +565,46 @@ async fn the_fetcher_sends_token_requests() {
     assert_eq!(error.oauth_code(), Some("invalid_client"));
     fetch(server.fetcher()).await.unwrap();
 
-    let unavailable = |code| Answer::status(StatusCode::from_u16(code).unwrap()).retry_after(7);
-    for (answer, status, kind, retry_after) in [
-        (unavailable(503), Some(503), ErrorKind::Unavailable, Some(7 * SECOND)),
-        (unavailable(429), Some(429), ErrorKind::Unavailable, Some(7 * SECOND)),
-        (Answer::connection_dropped(), None, ErrorKind::Unavailable, None),
-        (Answer::json("{").cut_off(), None, ErrorKind::Unavailable, None),
-        (Answer::json("<html>"), Some(200), ErrorKind::InvalidResponse, None),
+    let fails = |code| ResponseTemplate::status(StatusCode::from_u16(code).unwrap()).retry_after(7);
+    for (template, status, kind, retry_after) in [
+        (fails(503), Some(503), ErrorKind::Unavailable, Some(7 * SECOND)),
+        (fails(429), Some(429), ErrorKind::Unavailable, Some(7 * SECOND)),
+        (fails(404), Some(404), ErrorKind::Unavailable, Some(7 * SECOND)),
+        (fails(403), Some(403), ErrorKind::Denied, Some(7 * SECOND)),
+        (ResponseTemplate::connection_dropped(), None, ErrorKind::Unavailable, None),
+        (ResponseTemplate::json("{").cut_off(), None, ErrorKind::Unavailable, None),
+        (ResponseTemplate::json("<html>"), Some(200), ErrorKind::InvalidResponse, None),
     ] {
-        server.token_endpoint().next(answer);
+        server.token_endpoint().next(template);
         let error = fetch(fetcher.clone()).await.unwrap_err();
         assert_eq!(error.kind(), kind);
         assert_eq!(error.status().map(|status| status.as_u16()), status);
         assert_eq!(error.retry_after(), retry_after);
     }
-    assert_eq!(server.token_requests(), 9);
+    assert_eq!(server.token_requests(), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_fetchers_were_called_with_is_kept() {
+    let server = AuthorizationServer::new();
+    let cache = TokenCache::builder(server.fetcher()).clock(TokioClock::new()).build();
+    cache.warm_up().await.unwrap();
+    advance(3600 * SECOND).await;
+    cache.warm_up().await.unwrap();
+    fetch(server.fetcher()).await.unwrap();
+    // A token request that is no fetcher's has no reason.
+    send(&server, token_request(GRANT)).await;
+    let fetches = server.fetches();
+    let previous = |fetch: &TokenRequest| Some(fetch.previous.as_ref()?.expose_secret().to_owned());
+    assert_eq!(
+        fetches.iter().map(|fetch| (fetch.reason, previous(fetch))).collect::<Vec<_>>(),
+        [
+            (RefreshReason::Cold, None),
+            (RefreshReason::Expired, Some("token-1".to_owned())),
+            (RefreshReason::Cold, None),
+        ]
+    );
+    assert_eq!(server.token_requests(), 4);
 }
 
 fn client(http2: bool) -> Client<HttpConnector, Empty<Bytes>> {
@@ -488,21 +624,21 @@ async fn it_listens_to_both_versions_until_it_is_dropped() {
         let response = client.get(uri.clone()).await.unwrap();
         assert_eq!((response.version(), response.status()), (version, StatusCode::UNAUTHORIZED));
 
-        server.resource().next(Answer::connection_dropped());
+        server.resource().next(ResponseTemplate::connection_dropped());
         assert!(client.get(uri.clone()).await.is_err());
 
-        server.resource().next(Answer::json("half of it").cut_off());
+        server.resource().next(ResponseTemplate::json("half of it").cut_off());
         let response = client.get(uri.clone()).await.unwrap();
         assert!(response.into_body().collect().await.is_err());
 
-        server.resource().next(Answer::grpc_status(16));
+        server.resource().next(ResponseTemplate::grpc_status(16));
         let response = client.get(uri.clone()).await.unwrap();
         assert!(response.into_body().is_end_stream(), "{version:?}");
     }
     assert_eq!(server.resource_requests(), 8);
 
-    // A connection that waits for its answer is closed with all the others.
-    server.resource().always(Answer::never());
+    // A connection that waits for its response is closed with all the others.
+    server.resource().always(ResponseTemplate::never());
     let waiting = tokio::spawn(client(false).get(uri.clone()));
     while server.resource_requests() < 9 {
         sleep(Duration::from_millis(1)).await;
@@ -538,10 +674,26 @@ fn the_clock_follows_paused_time_of_one_runtime_after_the_other() {
     assert!(clock.now() >= outside);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_clock_counts_what_the_machine_slept() {
+    let clock = TokioClock::new();
+    let (start, tokios) = (clock.now(), Instant::now());
+    clock.clone().suspend(1800 * SECOND);
+    clock.suspend(1800 * SECOND);
+    assert_eq!(clock.now() - start, 3600 * SECOND);
+    advance(SECOND).await;
+    assert_eq!(clock.now() - start, 3601 * SECOND);
+    assert_eq!(tokios.elapsed(), SECOND);
+    // Another clock is of another machine.
+    assert!(TokioClock::new().now() < clock.now());
+    clock.suspend(Duration::MAX);
+    assert_eq!(clock.now(), Duration::MAX);
+}
+
 #[test]
 fn nothing_of_it_prints_a_secret() {
     let server = AuthorizationServer::new();
-    let token = server.issue();
+    let token = server.token_prefix("hunter-").issue();
     let printed = format!("{server:#?} {:#?} {:#?}", server.fetcher(), server.resource());
     assert!(!printed.contains(token.expose_secret()) && !printed.contains("secret"), "{printed}");
 }
@@ -550,5 +702,5 @@ fn nothing_of_it_prints_a_secret() {
 fn its_handles_are_send_and_sync() {
     static_assertions::assert_impl_all!(AuthorizationServer: Clone, Send, Sync);
     static_assertions::assert_impl_all!(Fetcher: Clone, Send, Sync, tower_oauth::FetchToken);
-    static_assertions::assert_impl_all!(Answer: Clone, Send, Sync);
+    static_assertions::assert_impl_all!(ResponseTemplate: Clone, Send, Sync);
 }

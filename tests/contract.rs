@@ -10,13 +10,14 @@ use std::{
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use static_assertions::assert_impl_all;
-use support::{Answer, Body, Endpoint, Resource, get, ms, ours, secs};
+use support::{Body, cache, call, get, ms, ours, resource, secs, server};
 use tokio_test::{assert_pending, assert_ready_ok, task};
 use tower::BoxError;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_oauth::{
     ErrorKind, OAuthLayer, OAuthService, Token, TokenCache, TokenRequest, fetch_fn,
     replay::{ByClone, Never},
+    testing::{AuthorizationServer, ResponseTemplate},
 };
 use tower_test::mock;
 
@@ -75,8 +76,8 @@ impl Service<Request<Body>> for Strict {
 
 #[tokio::test(start_paused = true)]
 async fn the_instance_that_was_made_ready_is_the_one_that_is_called() {
-    let endpoint = Endpoint::with_lifetime(secs(3600));
-    let mut service = OAuthLayer::new(endpoint.fetcher()).layer(Strict { ready: false });
+    let server = server(secs(3600), ms(50));
+    let mut service = OAuthLayer::new(server.fetcher()).layer(Strict { ready: false });
     // Cold, hot, and from a clone of a ready one.
     for _ in 0..3 {
         service.ready().await.unwrap().call(get(URI)).await.unwrap();
@@ -115,7 +116,7 @@ async fn the_fetcher_is_made_ready_before_each_call() {
 /// The fetcher uses a clone of the very client that the requests use, and there is one place.
 #[tokio::test(start_paused = true)]
 async fn a_limited_client_shared_with_the_fetcher_does_not_deadlock() {
-    let client = ServiceBuilder::new().concurrency_limit(1).service(Resource::default().service());
+    let client = ServiceBuilder::new().concurrency_limit(1).service(resource());
     let fetching = client.clone();
     let fetcher = fetch_fn(move |_| {
         let client = fetching.clone();
@@ -125,7 +126,7 @@ async fn a_limited_client_shared_with_the_fetcher_does_not_deadlock() {
         }
     });
     let mut service = OAuthLayer::new(fetcher).layer(client);
-    let answer = service.ready().await.unwrap().call(get(URI));
+    let answer = call(&mut service, get(URI)).await;
     tokio::time::timeout(secs(1), answer).await.expect("a deadlock").unwrap();
     // And the place is free again.
     tokio::time::timeout(secs(1), service.oneshot(get(URI))).await.expect("a deadlock").unwrap();
@@ -133,12 +134,12 @@ async fn a_limited_client_shared_with_the_fetcher_does_not_deadlock() {
 
 #[tokio::test(start_paused = true)]
 async fn readiness_is_given_back_while_a_token_is_awaited() {
-    let endpoint = Endpoint::with_lifetime(secs(3600)).delay(secs(1));
+    let server = server(secs(3600), secs(1));
     let (inner, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
     handle.allow(1);
     let limited = ServiceBuilder::new().concurrency_limit(1).service(inner);
     let mut other = limited.clone();
-    let mut service = OAuthLayer::new(endpoint.fetcher()).layer(limited);
+    let mut service = OAuthLayer::new(server.fetcher()).layer(limited);
     let mut answer = task::spawn(service.ready().await.unwrap().call(get(URI)));
     assert_pending!(answer.poll());
     // The one place is free for others.
@@ -147,9 +148,9 @@ async fn readiness_is_given_back_while_a_token_is_awaited() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_request_gives_readiness_back() {
-    let client = ServiceBuilder::new().concurrency_limit(1).service(Resource::default().service());
+    let client = ServiceBuilder::new().concurrency_limit(1).service(resource());
     let mut service = OAuthLayer::with_source(Token::bearer("abc")).layer(client.clone());
-    let error = service.ready().await.unwrap().call(get("http://api.example.com/")).await;
+    let error = call(&mut service, get("http://api.example.com/")).await.await;
     assert_eq!(ours(&error.unwrap_err()).kind(), ErrorKind::InsecureOrigin);
     let other = client.oneshot(get(URI));
     tokio::time::timeout(secs(1), other).await.expect("the place is held").unwrap();
@@ -157,10 +158,10 @@ async fn a_refused_request_gives_readiness_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_failure_never_leaves_through_poll_ready() {
-    let endpoint = Endpoint::new(Answer::Fail(ErrorKind::Denied)).delay(ms(0));
-    let mut service = task::spawn(
-        OAuthLayer::new(endpoint.fetcher()).layer(Resource::default().service::<Body>()),
-    );
+    let server = AuthorizationServer::new();
+    let denied = ResponseTemplate::oauth_error(StatusCode::BAD_REQUEST, "invalid_client");
+    server.token_endpoint().always(denied);
+    let mut service = task::spawn(OAuthLayer::new(server.fetcher()).layer(resource()));
     for _ in 0..10 {
         assert_ready_ok!(service.enter(|cx, mut service| poll_ready(&mut *service, cx)));
         let error = service.call(get(URI)).await.unwrap_err();
@@ -170,14 +171,15 @@ async fn a_token_failure_never_leaves_through_poll_ready() {
 
 #[tokio::test(start_paused = true)]
 async fn a_buffer_above_survives_a_token_failure() {
-    let endpoint = Endpoint::new(Answer::Fail(ErrorKind::Unavailable)).delay(ms(0));
+    let server = AuthorizationServer::new();
+    server.down(true);
     let service = ServiceBuilder::new()
         .buffer(4)
-        .layer(OAuthLayer::with_source(endpoint.cache()))
-        .service(Resource::default().service());
+        .layer(OAuthLayer::with_source(cache(server.fetcher()).build()))
+        .service(resource());
     let error = service.clone().oneshot(get(URI)).await.unwrap_err();
     assert_eq!(ours(&error).kind(), ErrorKind::Unavailable);
-    endpoint.set(Answer::New(secs(3600)));
+    server.down(false);
     tokio::time::sleep(secs(1)).await;
     service.oneshot(get(URI)).await.unwrap();
 }
@@ -194,14 +196,13 @@ async fn an_error_of_the_inner_service_stays_what_it_is() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_with_an_authorization_of_its_own_is_left_alone() {
-    let endpoint = Endpoint::with_lifetime(secs(3600));
-    let resource = Resource::default();
-    let service = OAuthLayer::new(endpoint.fetcher()).layer(resource.service());
+    let server = server(secs(3600), ms(50));
+    let service = OAuthLayer::new(server.fetcher()).layer(server.clone());
     let mut request = get(URI);
     request.headers_mut().insert("authorization", "Basic abc".parse().unwrap());
     service.oneshot(request).await.unwrap();
-    assert_eq!(resource.seen(), [Some("Basic abc".to_owned())]);
-    assert_eq!(endpoint.count(), 0);
+    assert_eq!(server.authorizations(), ["Basic abc"]);
+    assert_eq!(server.token_requests(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,8 +212,8 @@ async fn the_header_is_marked_sensitive() {
         assert!(!format!("{request:?}").contains("abc"));
         Ok::<_, BoxError>(support::status(StatusCode::OK))
     });
-    let endpoint = Endpoint::new(Answer::Token(Token::bearer("abc")));
-    let service = OAuthLayer::new(endpoint.fetcher()).layer(inner);
+    let fetcher = fetch_fn(|_| ready(Ok::<_, BoxError>(Token::bearer("abc"))));
+    let service = OAuthLayer::new(fetcher).layer(inner);
     service.oneshot(get(URI)).await.unwrap();
     let service = OAuthLayer::with_source(Token::bearer("abc")).layer(inner);
     service.oneshot(get(URI)).await.unwrap();
@@ -220,8 +221,7 @@ async fn the_header_is_marked_sensitive() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_with_too_many_headers_is_an_error_and_no_panic() {
-    let service =
-        OAuthLayer::with_source(Token::bearer("abc")).layer(Resource::default().service::<Body>());
+    let service = OAuthLayer::with_source(Token::bearer("abc")).layer(resource());
     let mut request = get(URI);
     let mut number = 0;
     while request
@@ -257,8 +257,8 @@ async fn any_body_and_any_client_goes() {
     let stack = ServiceBuilder::new()
         .layer(OAuthLayer::with_source(source()))
         .layer(tower_http::trace::TraceLayer::new_for_http())
-        .service(Resource::default().service::<Full<bytes::Bytes>>());
-    stack.oneshot(Request::get(URI).body(Full::default()).unwrap()).await.unwrap();
+        .service(resource());
+    stack.oneshot(Request::get(URI).body(Full::<bytes::Bytes>::default()).unwrap()).await.unwrap();
 }
 
 /// Compiles, or does not.

@@ -2,29 +2,37 @@
 
 mod support;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use support::{Answer, Endpoint, Resource, TestClock, get, ms, ours, secs};
+use http::StatusCode;
+use support::{cache, cache_with, call, get, ms, ours, reasons, secs, server};
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tower::BoxError;
-use tower::{Layer, Service, ServiceBuilder, ServiceExt};
+use tower::{Layer, ServiceBuilder, ServiceExt};
 use tower_oauth::{
     Error, ErrorKind, OAuthLayer, RefreshReason, Token, TokenCache,
     cache::{RefreshPolicy, TokenCacheBuilder, TokenState},
     fetch_fn,
+    testing::{AuthorizationServer, ResponseTemplate, TokioClock},
 };
+
+const URI: &str = "https://api.example.com/";
 
 /// When a token with these properties is due and until when it is used, in milliseconds after it
 /// came, if chance takes nothing off.
 async fn deadlines(token: Token, policy: RefreshPolicy) -> (u128, u128) {
-    let endpoint = Endpoint::new(Answer::Token(token)).delay(ms(0));
-    let cache = endpoint.cache_with(0.0).refresh(policy).build();
+    let fetcher = fetch_fn(move |_| ready(Ok::<_, Error>(token.clone())));
+    let cache = cache(fetcher).refresh(policy).build();
     cache.warm_up().await.unwrap();
     let status = cache.status();
     (status.refresh_in.unwrap().as_millis(), status.usable_for.unwrap().as_millis())
@@ -53,7 +61,7 @@ async fn deadlines_follow_the_lifetime() {
             u128::from(year) * 1_000 - 30_000,
         ),
         (
-            std::time::Duration::MAX,
+            Duration::MAX,
             (u128::from(year) * 1_000 - 30_000) * 4 / 5,
             u128::from(year) * 1_000 - 30_000,
         ),
@@ -115,8 +123,8 @@ async fn other_deadlines() {
 
 #[tokio::test(start_paused = true)]
 async fn age_counts_from_the_call_of_the_fetcher() {
-    let endpoint = Endpoint::with_lifetime(secs(100)).delay(secs(5));
-    let cache = endpoint.cache();
+    let server = server(secs(100), secs(5));
+    let cache = cache(server.fetcher()).build();
     cache.warm_up().await.unwrap();
     assert_eq!(cache.status().usable_for, Some(secs(85)));
     assert_eq!(cache.status().expires_in, Some(secs(95)));
@@ -126,14 +134,12 @@ async fn age_counts_from_the_call_of_the_fetcher() {
 async fn jitter_is_drawn_once_per_token_and_only_makes_it_earlier() {
     let draws = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&draws);
-    let endpoint = Endpoint::with_lifetime(secs(100)).delay(ms(0));
-    let cache = TokenCache::builder(endpoint.fetcher())
-        .clock(TestClock::new())
-        .jitter_source(move || {
-            counter.fetch_add(1, Ordering::SeqCst);
-            1.0
-        })
-        .build();
+    let server = server(secs(100), ms(0));
+    let chance = move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        1.0
+    };
+    let cache = cache_with(server.fetcher(), chance).build();
     for _ in 0..10 {
         cache.token().await.unwrap();
     }
@@ -145,11 +151,25 @@ async fn jitter_is_drawn_once_per_token_and_only_makes_it_earlier() {
     for (jitter, chance, expected) in
         [(0.0, 1.0, 72_000), (0.5, 0.5, 54_000), (0.1, f64::NAN, 72_000), (0.1, 7.0, 64_800)]
     {
-        let endpoint = Endpoint::with_lifetime(secs(100)).delay(ms(0));
         let policy = RefreshPolicy::default().jitter(jitter).unwrap();
-        let cache = endpoint.cache_with(chance).refresh(policy).build();
+        let cache = cache_with(server.fetcher(), move || chance).refresh(policy).build();
         cache.warm_up().await.unwrap();
         assert_eq!(cache.status().refresh_in, Some(ms(expected)), "{jitter} of {chance}");
+    }
+}
+
+/// Where rounding makes the jitter larger than what it is taken from.
+#[tokio::test]
+async fn full_jitter_does_not_panic() {
+    for n in 0..40 {
+        let token = Token::bearer("abc")
+            .with_lifetime(secs(31_000_000))
+            .with_refresh_after(Duration::new(20_000_000 + u64::from(n), 123_456_789 + n));
+        let fetcher = fetch_fn(move |_| ready(Ok::<_, Error>(token.clone())));
+        let policy = RefreshPolicy::default().jitter(1.0).unwrap();
+        let cache = cache_with(fetcher, || 1.0).refresh(policy).build();
+        // In real time, which goes on even if a panic starts one fetch after the other.
+        timeout(secs(1), cache.token()).await.expect("a token").unwrap();
     }
 }
 
@@ -168,8 +188,8 @@ fn a_policy_refuses_nonsense() {
 
 #[tokio::test(start_paused = true)]
 async fn fresh_stale_and_expired() {
-    let endpoint = Endpoint::with_lifetime(secs(100)).delay(ms(50));
-    let cache = endpoint.cache();
+    let server = server(secs(100), ms(50));
+    let cache = cache(server.fetcher()).build();
     let token = async || cache.token().await.unwrap().expose_secret().to_owned();
     assert_eq!(cache.status().state, TokenState::Empty);
     assert_eq!(token().await, "token-1");
@@ -178,7 +198,7 @@ async fn fresh_stale_and_expired() {
     sleep(ms(71_949)).await;
     assert_eq!(cache.status().state, TokenState::Fresh);
     assert_eq!(token().await, "token-1");
-    assert_eq!(endpoint.count(), 1);
+    assert_eq!(server.token_requests(), 1);
 
     // Stale: the old one at once, and one fetch behind it.
     sleep(ms(1)).await;
@@ -190,8 +210,9 @@ async fn fresh_stale_and_expired() {
     assert!(cache.status().fetching);
     sleep(ms(51)).await;
     assert_eq!(token().await, "token-2");
-    assert_eq!(endpoint.reasons(), [RefreshReason::Cold, RefreshReason::Stale]);
-    assert_eq!(endpoint.last_request().previous.unwrap().expose_secret(), "token-1");
+    assert_eq!(reasons(&server), [RefreshReason::Cold, RefreshReason::Stale]);
+    let previous = server.fetches().pop().unwrap().previous;
+    assert_eq!(previous.unwrap().expose_secret(), "token-1");
 
     // Expired: it waits.
     sleep(secs(95)).await;
@@ -199,13 +220,13 @@ async fn fresh_stale_and_expired() {
     let start = Instant::now();
     assert_eq!(token().await, "token-3");
     assert_eq!(start.elapsed(), ms(50));
-    assert_eq!(endpoint.reasons()[2], RefreshReason::Expired);
+    assert_eq!(reasons(&server)[2], RefreshReason::Expired);
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_second_tokens_under_load_make_nobody_wait() {
-    let endpoint = Endpoint::with_lifetime(secs(2)).delay(ms(50));
-    let cache = endpoint.cache_with(0.5).build();
+    let server = server(secs(2), ms(50));
+    let cache = cache_with(server.fetcher(), || 0.5).build();
     cache.warm_up().await.unwrap();
     for _ in 0..6_000 {
         let start = Instant::now();
@@ -214,72 +235,50 @@ async fn two_second_tokens_under_load_make_nobody_wait() {
         sleep(ms(10)).await;
     }
     // One a second at most, and a bit.
-    assert!((60..90).contains(&endpoint.count()), "{}", endpoint.count());
-    assert_eq!(endpoint.most_running(), 1);
+    assert!((60..90).contains(&server.token_requests()), "{}", server.token_requests());
+    assert_eq!(server.most_token_requests_at_once(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lifetime_of_zero_costs_one_fetch_a_second() {
-    let endpoint = Endpoint::with_lifetime(ms(0)).delay(ms(0));
-    let cache = endpoint.cache();
+    let server = server(ms(0), ms(0));
+    let cache = cache(server.fetcher()).build();
     for _ in 0..10_000 {
         cache.token().await.unwrap();
         sleep(ms(1)).await;
     }
-    assert!((9..=10).contains(&endpoint.count()), "{}", endpoint.count());
+    assert!((9..=10).contains(&server.token_requests()), "{}", server.token_requests());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_died_while_the_machine_slept_is_not_sent() {
-    let clock = TestClock::new();
-    let endpoint = Endpoint::with_lifetime(secs(3600));
-    let cache = TokenCache::builder(endpoint.fetcher()).clock(clock.clone()).build();
-    let resource = Resource::default();
-    let service = OAuthLayer::with_source(cache).layer(resource.service());
-    let request = || get("https://api.example.com/");
-    service.clone().oneshot(request()).await.unwrap();
+    let (server, clock) = (server(secs(3600), ms(50)), TokioClock::new());
+    let cache = cache(server.fetcher()).clock(clock.clone()).build();
+    let service = OAuthLayer::with_source(cache).layer(server.clone());
+    service.clone().oneshot(get(URI)).await.unwrap();
     clock.suspend(secs(7200));
-    service.oneshot(request()).await.unwrap();
-    let sent: Vec<_> = resource.seen().into_iter().flatten().collect();
-    assert_eq!(sent, ["Bearer token-1", "Bearer token-2"]);
+    service.oneshot(get(URI)).await.unwrap();
+    assert_eq!(server.authorizations(), ["Bearer token-1", "Bearer token-2"]);
 }
 
 /// A limited client that takes a second per request, and tokens that can be used for a second.
 #[tokio::test(start_paused = true)]
 async fn no_expired_token_leaves_through_a_slow_limited_client() {
-    let born = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let births = Arc::clone(&born);
-    let fetcher = fetch_fn(move |_| {
-        let births = Arc::clone(&births);
-        async move {
-            sleep(ms(50)).await;
-            let mut births = births.lock().unwrap();
-            births.push(Instant::now());
-            let secret = format!("{}", births.len() - 1);
-            Ok::<_, BoxError>(Token::bearer(secret).with_lifetime(secs(2)))
-        }
-    });
-    let cache = TokenCache::builder(fetcher).clock(TestClock::new()).build();
-    let oldest = Arc::new(std::sync::Mutex::new(ms(0)));
-    let seen = Arc::clone(&oldest);
-    let slow = tower::service_fn(move |request: http::Request<support::Body>| {
-        let sent = support::authorization(request.headers()).unwrap();
-        let number: usize = sent.strip_prefix("Bearer ").unwrap().parse().unwrap();
-        let age = born.lock().unwrap()[number].elapsed();
-        let mut oldest = seen.lock().unwrap();
-        *oldest = (*oldest).max(age);
-        async {
-            sleep(secs(1)).await;
-            Ok::<_, BoxError>(support::status(http::StatusCode::OK))
-        }
+    let server = server(secs(2), ms(50));
+    server.resource().delay(secs(1));
+    // The resource takes a token for the second in which it can be used, and no longer.
+    let issuer = server.clone();
+    let fetcher = server.fetcher().map_response(move |token: Token| {
+        issuer.revoke_after(token.expose_secret(), secs(1));
+        token
     });
     let service = ServiceBuilder::new()
-        .layer(OAuthLayer::with_source(cache))
+        .layer(OAuthLayer::with_source(cache(fetcher).build()))
         .concurrency_limit(1)
-        .service(slow);
+        .service(server.clone());
     let mut requests = JoinSet::new();
     for _ in 0..10 {
-        requests.spawn(service.clone().oneshot(get("https://api.example.com/")));
+        requests.spawn(service.clone().oneshot(get(URI)));
     }
     let mut sent = 0;
     for outcome in requests.join_all().await {
@@ -289,32 +288,28 @@ async fn no_expired_token_leaves_through_a_slow_limited_client() {
         }
     }
     assert!(sent >= 3, "{sent}");
-    assert!(*oldest.lock().unwrap() <= secs(1), "{oldest:?}");
+    assert_eq!(server.rejected_requests(), 0);
 }
 
 /// The same with one place for the requests and for the fetch: it must be free while a token is
 /// awaited, however often that happens to a request.
 #[tokio::test(start_paused = true)]
 async fn waiting_for_another_token_holds_no_place() {
-    let client = ServiceBuilder::new().concurrency_limit(1).service(tower::service_fn(
-        |_: http::Request<support::Body>| async {
-            sleep(secs(1)).await;
-            Ok::<_, BoxError>(support::status(http::StatusCode::OK))
-        },
-    ));
+    let server = server(secs(4), ms(0));
+    server.resource().delay(secs(1));
+    let client = ServiceBuilder::new().concurrency_limit(1).service(server.clone());
     let fetching = client.clone();
     let fetcher = fetch_fn(move |_| {
-        let client = fetching.clone();
+        let (client, server) = (fetching.clone(), server.clone());
         async move {
-            client.oneshot(get("https://idp.example.com/token")).await?;
-            Ok::<_, BoxError>(Token::bearer("abc").with_lifetime(secs(4)))
+            client.oneshot(get(URI)).await?;
+            Ok::<_, BoxError>(server.issue())
         }
     });
-    let cache = TokenCache::builder(fetcher).clock(TestClock::new()).build();
-    let service = OAuthLayer::with_source(cache).layer(client);
+    let service = OAuthLayer::with_source(cache(fetcher).build()).layer(client);
     let mut requests = JoinSet::new();
     for _ in 0..10 {
-        requests.spawn(service.clone().oneshot(get("https://api.example.com/")));
+        requests.spawn(service.clone().oneshot(get(URI)));
     }
     let start = Instant::now();
     let outcomes = requests.join_all().await;
@@ -328,49 +323,42 @@ async fn waiting_for_another_token_holds_no_place() {
 #[tokio::test(start_paused = true)]
 async fn the_same_secret_with_falling_lifetimes_is_one_token() {
     // A gateway that hands out one token until it has run out, with what is left of its life.
-    let start = Instant::now();
-    let fetches = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&fetches);
-    let fetcher = fetch_fn(move |_| {
-        counter.fetch_add(1, Ordering::SeqCst);
-        async move {
-            let life = start.elapsed().as_secs();
-            let token = Token::bearer(format!("token-{}", life / 100));
-            Ok::<_, BoxError>(token.with_lifetime(secs(100 - life % 100)))
-        }
-    });
-    let cache = TokenCache::builder(fetcher).clock(TestClock::new()).jitter_source(|| 0.0).build();
+    let server = server(secs(100), ms(0));
+    server.reuse_tokens(true);
+    let cache = cache(server.fetcher()).build();
     for second in 0..1_000 {
         let token = cache.token().await.unwrap_or_else(|error| panic!("at {second} s: {error}"));
-        assert!(token.expose_secret() == format!("token-{}", second / 100), "at {second} s");
+        assert!(token.expose_secret() == format!("token-{}", second / 100 + 1), "at {second} s");
         sleep(secs(1)).await;
     }
     // From 72 s on it asks with growing pauses, and from 90 s on as what is left tells it.
-    let per_token = fetches.load(Ordering::SeqCst) / 10;
+    let per_token = server.token_requests() / 10;
     assert!((5..=12).contains(&per_token), "{per_token}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_same_secret_again_keeps_its_first_deadlines() {
-    let endpoint = Endpoint::new(Answer::Token(Token::bearer("abc").with_lifetime(secs(100))));
-    let cache = endpoint.clone().delay(ms(0)).cache_with(1.0).build();
+    let server = AuthorizationServer::new();
+    let same = ResponseTemplate::json(r#"{"access_token": "abc", "expires_in": 100}"#);
+    server.token_endpoint().always(same);
+    let cache = cache_with(server.fetcher(), || 1.0).build();
     cache.warm_up().await.unwrap();
-    // Due at 64.8 s; the answer says a hundred seconds again.
+    // Due at 64.8 s; the response says a hundred seconds again.
     sleep(secs(70)).await;
     cache.token().await.unwrap();
     sleep(ms(1)).await;
-    assert_eq!(endpoint.count(), 2);
+    assert_eq!(server.token_requests(), 2);
     assert_eq!(cache.status().usable_for, Some(ms(19_999)));
     // The next attempt waits for a second, and nobody is told of a failure.
     cache.token().await.unwrap();
     sleep(ms(998)).await;
     cache.token().await.unwrap();
-    assert_eq!(endpoint.count(), 2);
+    assert_eq!(server.token_requests(), 2);
     assert!(cache.status().last_error.is_none());
     sleep(ms(2)).await;
     cache.token().await.unwrap();
     sleep(ms(1)).await;
-    assert_eq!(endpoint.count(), 3);
+    assert_eq!(server.token_requests(), 3);
     // Once it has run out, what the server says then is believed.
     sleep(secs(20)).await;
     assert_eq!(cache.status().state, TokenState::Expired);
@@ -380,10 +368,10 @@ async fn the_same_secret_again_keeps_its_first_deadlines() {
 
 #[tokio::test(start_paused = true)]
 async fn a_usable_token_outlives_any_failure() {
-    let endpoint = Endpoint::with_lifetime(secs(100)).delay(ms(0));
-    let cache = endpoint.cache_with(1.0).build();
+    let server = server(secs(100), ms(0));
+    let cache = cache_with(server.fetcher(), || 1.0).build();
     cache.warm_up().await.unwrap();
-    endpoint.set(Answer::Fail(ErrorKind::Unavailable));
+    server.down(true);
     let mut failed_at = None;
     for tenth in 0..1_200 {
         match cache.token().await {
@@ -397,19 +385,24 @@ async fn a_usable_token_outlives_any_failure() {
     }
     assert_eq!(failed_at, Some(900));
     // At 64.8 s, and after pauses of 1, 2, 4, 8, 16 and 30 s.
-    assert_eq!(endpoint.count(), 1 + 6);
+    assert_eq!(server.token_requests(), 1 + 6);
     assert!(cache.status().last_error.is_some());
 
-    endpoint.set(Answer::New(secs(100)));
+    server.down(false);
     sleep(secs(30)).await;
-    assert_eq!(cache.token().await.unwrap().expose_secret(), "token-8");
+    assert_eq!(cache.token().await.unwrap().expose_secret(), "token-2");
     assert!(cache.status().last_error.is_none());
 }
 
 /// The pauses after failures in a row, in seconds.
-async fn pauses(answer: Answer, chance: f64, fails: usize) -> Vec<f64> {
-    let endpoint = Endpoint::new(answer).delay(ms(0));
-    let cache = endpoint.cache_with(chance).build();
+async fn pauses(error: Error, chance: f64, fails: usize) -> Vec<f64> {
+    let fetches = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&fetches);
+    let fetcher = fetch_fn(move |_| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        ready(Err::<Token, _>(error.clone()))
+    });
+    let cache = cache_with(fetcher, move || chance).build();
     let mut pauses = Vec::new();
     for _ in 0..fails {
         let error = cache.token().await.unwrap_err();
@@ -426,39 +419,76 @@ async fn pauses(answer: Answer, chance: f64, fails: usize) -> Vec<f64> {
         assert!(again.to_string().contains("next attempt in 0.0 s"), "{again}");
         sleep(ms(1)).await;
     }
-    assert_eq!(endpoint.count(), fails);
+    assert_eq!(fetches.load(Ordering::SeqCst), fails);
     pauses
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_pause_after_a_failure_grows() {
-    let transient = Answer::Fail(ErrorKind::Unavailable);
-    let refused = Answer::Fail(ErrorKind::Denied);
+    let transient = Error::new(ErrorKind::Unavailable).with_source("down");
+    let refused = Error::new(ErrorKind::Denied).with_source("down");
     assert_eq!(pauses(transient.clone(), 1.0, 7).await, [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]);
     assert_eq!(pauses(transient, 0.0, 7).await, [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]);
     assert_eq!(pauses(refused.clone(), 1.0, 7).await, [1.0, 4.0, 16.0, 64.0, 256.0, 300.0, 300.0]);
     assert_eq!(pauses(refused, 0.0, 2).await, [0.5, 2.0]);
     // A server may ask for more, up to five minutes, but not for less.
-    let asks = |time| {
-        let error = Error::new(ErrorKind::Unavailable).with_source("busy").with_retry_after(time);
-        Answer::Error(error)
-    };
+    let asks = |time| Error::new(ErrorKind::Unavailable).with_source("busy").with_retry_after(time);
     assert_eq!(pauses(asks(secs(20)), 1.0, 2).await, [20.0, 20.0]);
     assert_eq!(pauses(asks(secs(86_400)), 1.0, 2).await, [300.0, 300.0]);
     assert_eq!(pauses(asks(ms(0)), 1.0, 2).await, [1.0, 2.0]);
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_after_an_outage_waits_a_second() {
+    let server = server(secs(3600), ms(0));
+    server.down(true);
+    let cache = cache_with(server.fetcher(), || 1.0).build();
+    for _ in 0..6 {
+        let left = cache.token().await.unwrap_err().retry_after().unwrap();
+        sleep(left).await;
+    }
+    server.token_endpoint().always(refusal());
+    let error = cache.token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert_eq!(error.retry_after(), Some(secs(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_the_same_secret_waits_a_second() {
+    let server = AuthorizationServer::new();
+    let same = ResponseTemplate::json(r#"{"access_token": "abc", "expires_in": 3600}"#);
+    server.token_endpoint().always(same);
+    let cache = cache_with(server.fetcher(), || 1.0).build();
+    cache.token().await.unwrap();
+    sleep(secs(3000)).await;
+    for _ in 0..8 {
+        cache.token().await.unwrap();
+        sleep(secs(31)).await;
+    }
+    server.token_endpoint().always(refusal());
+    cache.token().await.unwrap();
+    sleep(ms(1)).await;
+    let error = cache.status().last_error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(error.retry_after().unwrap() <= secs(1), "{error}");
+}
+
+fn refusal() -> ResponseTemplate {
+    ResponseTemplate::oauth_error(StatusCode::UNAUTHORIZED, "invalid_client")
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_success_ends_the_pauses() {
-    let endpoint = Endpoint::new(Answer::Fail(ErrorKind::Unavailable)).delay(ms(0));
-    let cache = endpoint.cache_with(1.0).build();
+    let server = server(ms(0), ms(0));
+    server.down(true);
+    let cache = cache_with(server.fetcher(), || 1.0).build();
     for pause in [1, 2, 4] {
         cache.token().await.unwrap_err();
         sleep(secs(pause)).await;
     }
-    endpoint.set(Answer::New(ms(0)));
+    server.down(false);
     cache.token().await.unwrap();
-    endpoint.set(Answer::Fail(ErrorKind::Unavailable));
+    server.down(true);
     sleep(secs(1)).await;
     assert_eq!(cache.token().await.unwrap_err().retry_after(), Some(secs(1)));
 }
@@ -487,79 +517,73 @@ async fn a_foreign_error_is_transient_and_ours_is_found_in_any_chain() {
     assert_eq!((refused.kind(), refused.is_transient()), (ErrorKind::Denied, false));
 }
 
+#[test]
+fn changing_a_clone_of_an_error_changes_it() {
+    let error = Error::new(ErrorKind::Denied);
+    assert_eq!(error.clone().with_description("because").description(), Some("because"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_that_no_header_can_carry_is_an_error_when_it_arrives() {
     for secret in ["", "two words", "line\nbreak", "nul\0", "snow\u{2603}"] {
-        let cache = Endpoint::new(Answer::Token(Token::bearer(secret))).cache();
-        let error = cache.token().await.unwrap_err();
+        let fetcher = fetch_fn(move |_| ready(Ok::<_, Error>(Token::bearer(secret))));
+        let error = cache(fetcher).build().token().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{secret:?}");
     }
     // And it is not kept.
-    let endpoint = Endpoint::new(Answer::Token(Token::bearer("two words")));
-    let cache = endpoint.cache();
+    let server = AuthorizationServer::new();
+    server.token_endpoint().next(ResponseTemplate::json(r#"{"access_token": "two words"}"#));
+    let cache = cache(server.fetcher()).build();
     cache.token().await.unwrap_err();
-    endpoint.set(Answer::New(secs(3600)));
     sleep(secs(1)).await;
-    assert_eq!(cache.token().await.unwrap().expose_secret(), "token-2");
+    assert_eq!(cache.token().await.unwrap().expose_secret(), "token-1");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_alone_is_a_source_that_never_changes() {
-    let resource = Resource::default();
+    let server = AuthorizationServer::new();
     let token = Token::bearer("abc").with_lifetime(ms(1));
-    let service = OAuthLayer::with_source(token).layer(resource.service());
+    let service = OAuthLayer::with_source(token).layer(server.clone());
     sleep(secs(10)).await;
-    service.clone().oneshot(get("https://api.example.com/")).await.unwrap();
-    assert_eq!(resource.seen(), [Some("Bearer abc".to_owned())]);
-    let broken = OAuthLayer::with_source(Token::bearer("a b")).layer(resource.service());
-    let error = broken.oneshot(get("https://api.example.com/")).await.unwrap_err();
+    service.clone().oneshot(get(URI)).await.unwrap();
+    assert_eq!(server.authorizations(), ["Bearer abc"]);
+    let broken = OAuthLayer::with_source(Token::bearer("a b")).layer(server);
+    let error = broken.oneshot(get(URI)).await.unwrap_err();
     assert_eq!(ours(&error).kind(), ErrorKind::InvalidResponse);
 }
 
 #[tokio::test(start_paused = true)]
 async fn any_layer_goes_on_a_fetcher() {
-    let endpoint = Endpoint::with_lifetime(secs(3600));
+    let server = server(secs(3600), ms(50));
     let fetcher = ServiceBuilder::new()
         .buffer(8)
         .load_shed()
         .concurrency_limit(1)
         .rate_limit(1, secs(1))
         .timeout(secs(1))
-        .service(endpoint.fetcher());
+        .service(server.fetcher());
     let cache: TokenCacheBuilder = TokenCache::builder(fetcher);
     assert_eq!(cache.build().token().await.unwrap().expose_secret(), "token-1");
 
-    endpoint.set(Answer::Never);
-    let slow = ServiceBuilder::new().timeout(secs(1)).service(endpoint.fetcher());
+    server.token_endpoint().always(ResponseTemplate::never());
+    let slow = ServiceBuilder::new().timeout(secs(1)).service(server.fetcher());
     let start = Instant::now();
     let error = TokenCache::new(slow).token().await.unwrap_err();
     assert_eq!(start.elapsed(), secs(1));
     assert!(std::error::Error::source(&error).unwrap().is::<tower::timeout::error::Elapsed>());
 }
 
-/// A cache on the machine's clock, which cannot be paused, and how often it has fetched.
-fn on_the_machines_clock(lifetime: std::time::Duration) -> (TokenCache, Arc<AtomicUsize>) {
-    let fetches = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&fetches);
-    let cache = TokenCache::new(fetch_fn(move |_| {
-        let n = counted.fetch_add(1, Ordering::Relaxed);
-        async move { Ok::<_, BoxError>(Token::bearer(format!("token-{n}")).with_lifetime(lifetime)) }
-    }));
-    (cache, fetches)
-}
-
 #[tokio::test]
 async fn on_the_machines_clock_a_token_is_used_until_it_is_due_and_then_refreshed() {
     for kept in [true, false] {
-        let (cache, fetches) = on_the_machines_clock(secs(2));
-        let mut service = OAuthLayer::with_source(cache).layer(Resource::default().service());
-        service.clone().oneshot(get("https://api.example.com/")).await.unwrap();
+        let server = server(secs(2), ms(0));
+        let mut service = OAuthLayer::new(server.fetcher()).layer(server.clone());
+        service.clone().oneshot(get(URI)).await.unwrap();
         let start = std::time::Instant::now();
-        while fetches.load(Ordering::Relaxed) == 1 && start.elapsed() < secs(10) {
+        while server.token_requests() == 1 && start.elapsed() < secs(10) {
             let mut fresh = service.clone();
             let service = if kept { &mut service } else { &mut fresh };
-            let request = get("https://api.example.com/");
-            service.ready().await.unwrap().call(request).await.unwrap();
+            call(service, get(URI)).await.await.unwrap();
             tokio::task::yield_now().await;
         }
         let lasted = start.elapsed();
@@ -570,22 +594,17 @@ async fn on_the_machines_clock_a_token_is_used_until_it_is_due_and_then_refreshe
 #[tokio::test]
 async fn on_the_machines_clock_no_token_is_sent_after_its_end() {
     // It is due and ends at the same moment, after the second that every token is kept.
-    let (cache, _) = on_the_machines_clock(ms(0));
-    let echo = tower::service_fn(|request: http::Request<support::Body>| async move {
-        let mut response = support::status(http::StatusCode::OK);
-        response.headers_mut().clone_from(request.headers());
-        Ok::<_, BoxError>(response)
-    });
-    let mut service = OAuthLayer::with_source(cache.clone()).layer(echo);
-    let mut send = async || {
-        let request = get("https://api.example.com/");
-        let response = service.ready().await.unwrap().call(request).await.unwrap();
-        response.headers()["authorization"].clone()
-    };
-    let mut sent = send().await;
+    let server = server(ms(0), ms(0));
+    server.resource().always(ResponseTemplate::status(StatusCode::OK));
+    let cache = TokenCache::new(server.fetcher());
+    let mut service = OAuthLayer::with_source(cache.clone()).layer(server.clone());
+    call(&mut service, get(URI)).await.await.unwrap();
     let start = std::time::Instant::now();
     while cache.status().state != TokenState::Expired && start.elapsed() < secs(10) {
-        sent = send().await;
+        call(&mut service, get(URI)).await.await.unwrap();
     }
-    assert_ne!(send().await, sent);
+    call(&mut service, get(URI)).await.await.unwrap();
+    let sent = server.authorizations();
+    let [.., before, last] = &sent[..] else { panic!("{sent:?}") };
+    assert_ne!(before, last);
 }

@@ -12,45 +12,52 @@ use std::{
     },
 };
 
-use support::{Answer, Endpoint, Resource, get, ms, ours, secs};
+use http::StatusCode;
+use support::{cache, get, ms, ours, resource, secs, server};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tower::BoxError;
 use tower::{Layer, ServiceExt};
-use tower_oauth::{ErrorKind, OAuthLayer, Token, TokenCache, fetch_fn};
+use tower_oauth::{
+    Error, ErrorKind, OAuthLayer, Token, TokenCache,
+    cache::TokenState,
+    fetch_fn,
+    testing::{AuthorizationServer, ResponseTemplate},
+};
 
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_cold_callers_cost_one_fetch() {
-    let endpoint = Endpoint::with_lifetime(secs(3600));
-    let cache = endpoint.cache();
+    let server = server(secs(3600), ms(50));
+    let cache = cache(server.fetcher()).build();
     let mut callers = JoinSet::new();
     for _ in 0..10_000 {
         let cache = cache.clone();
         callers.spawn(async move { cache.token().await.unwrap().expose_secret().to_owned() });
     }
     assert!(callers.join_all().await.iter().all(|secret| secret == "token-1"));
-    assert_eq!(endpoint.count(), 1);
+    assert_eq!(server.token_requests(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_callers_share_one_error() {
-    let endpoint = Endpoint::new(Answer::Fail(ErrorKind::Unavailable));
-    let cache = endpoint.cache();
+    let server = server(secs(3600), ms(50));
+    server.token_endpoint().always(ResponseTemplate::connection_dropped());
+    let cache = cache(server.fetcher()).build();
     let mut callers = JoinSet::new();
     for _ in 0..1_000 {
         let cache = cache.clone();
         callers.spawn(async move { cache.token().await.unwrap_err() });
     }
     let mut errors = callers.join_all().await;
-    assert_eq!(endpoint.count(), 1);
+    assert_eq!(server.token_requests(), 1);
 
     // Whoever comes after the failure gets the same error at once.
     let start = tokio::time::Instant::now();
     errors.push(cache.token().await.unwrap_err());
     assert_eq!(start.elapsed(), ms(0));
-    assert_eq!(endpoint.count(), 1);
+    assert_eq!(server.token_requests(), 1);
 
     assert_eq!(errors.len(), 1_001);
     let first = errors[0].source().unwrap();
@@ -62,8 +69,8 @@ async fn a_thousand_callers_share_one_error() {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_caller_may_leave() {
-    let endpoint = Endpoint::with_lifetime(secs(3600));
-    let cache = endpoint.cache();
+    let server = server(secs(3600), ms(50));
+    let cache = cache(server.fetcher()).build();
     let first = tokio::spawn({
         let cache = cache.clone();
         async move { cache.token().await }
@@ -76,13 +83,13 @@ async fn the_first_caller_may_leave() {
     sleep(ms(10)).await;
     first.abort();
     assert_eq!(second.await.unwrap().unwrap().expose_secret(), "token-1");
-    assert_eq!(endpoint.count(), 1);
+    assert_eq!(server.token_requests(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_waiter_may_leave_and_another_takes_its_place() {
-    let endpoint = Endpoint::with_lifetime(secs(3600));
-    let cache = endpoint.cache();
+    let server = server(secs(3600), ms(50));
+    let cache = cache(server.fetcher()).build();
     let mut callers = JoinSet::new();
     for round in 0..100 {
         let cache = cache.clone();
@@ -99,41 +106,43 @@ async fn a_waiter_may_leave_and_another_takes_its_place() {
     }
     let served = callers.join_all().await.into_iter().filter(|served| *served).count();
     assert_eq!(served, 150);
-    assert_eq!(endpoint.count(), 1);
+    assert_eq!(server.token_requests(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn all_callers_may_leave_and_the_fetch_goes_on() {
-    let endpoint = Endpoint::with_lifetime(secs(3600));
-    let cache = endpoint.cache();
+    let server = server(secs(3600), ms(50));
+    let cache = cache(server.fetcher()).build();
     for _ in 0..3 {
         let _ = timeout(ms(5), cache.token()).await;
     }
     sleep(ms(100)).await;
-    assert_eq!(endpoint.answered(), 1);
+    assert_eq!(cache.status().state, TokenState::Fresh);
     assert_eq!(cache.token().await.unwrap().expose_secret(), "token-1");
-    assert_eq!(endpoint.count(), 1);
+    assert_eq!(server.token_requests(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn callers_less_patient_than_the_endpoint_succeed_on_the_second_try() {
-    let endpoint = Endpoint::with_lifetime(secs(3600)).delay(ms(50));
-    let cache = endpoint.cache();
+    let server = server(secs(3600), ms(50));
+    let cache = cache(server.fetcher()).build();
     assert!(timeout(ms(30), cache.token()).await.is_err());
     assert!(timeout(ms(30), cache.token()).await.is_ok());
-    assert_eq!(endpoint.count(), 1);
+    assert_eq!(server.token_requests(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panicking_fetcher_is_an_error_and_no_end() {
-    let endpoint = Endpoint::new(Answer::Panic);
-    let cache = endpoint.cache();
+    let server = server(secs(3600), ms(50));
+    server.down(true);
+    let panics = |error: Error| -> Error { panic!("the fetcher panics: {error}") };
+    let cache = cache(server.fetcher().map_err(panics)).build();
     let (one, two) = tokio::join!(cache.token(), cache.token());
     assert_eq!(one.unwrap_err().kind(), ErrorKind::Panicked);
     assert_eq!(two.unwrap_err().kind(), ErrorKind::Panicked);
-    endpoint.set(Answer::New(secs(3600)));
+    server.down(false);
     sleep(secs(2)).await;
-    assert_eq!(cache.token().await.unwrap().expose_secret(), "token-2");
+    assert_eq!(cache.token().await.unwrap().expose_secret(), "token-1");
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,8 +169,9 @@ async fn a_fetcher_that_panics_before_its_future_is_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fetcher_that_never_answers_ends_at_the_deadline() {
-    let endpoint = Endpoint::new(Answer::Never);
-    let cache = endpoint.cache();
+    let server = server(secs(3600), ms(50));
+    server.token_endpoint().always(ResponseTemplate::never());
+    let cache = cache(server.fetcher()).build();
     let start = tokio::time::Instant::now();
     assert_eq!(cache.token().await.unwrap_err().kind(), ErrorKind::Timeout);
     assert_eq!(start.elapsed(), secs(30));
@@ -169,11 +179,10 @@ async fn a_fetcher_that_never_answers_ends_at_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn the_service_may_be_dropped_while_its_future_waits() {
-    let endpoint = Endpoint::with_lifetime(secs(3600));
-    let resource = Resource::default();
-    let service = OAuthLayer::new(endpoint.fetcher()).layer(resource.service());
+    let server = server(secs(3600), ms(50));
+    let service = OAuthLayer::new(server.fetcher()).layer(server.clone());
     service.oneshot(get("https://api.example.com/")).await.unwrap();
-    assert_eq!(resource.seen(), [Some("Bearer token-1".to_owned())]);
+    assert_eq!(server.authorizations(), ["Bearer token-1"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -251,7 +260,7 @@ fn a_flight_whose_runtime_ended_is_started_again_by_who_waits() {
 
 #[test]
 fn without_a_runtime_there_is_an_error() {
-    let cache = Endpoint::with_lifetime(secs(3600)).delay(ms(0)).cache();
+    let cache = cache(server(secs(3600), ms(0)).fetcher()).build();
     let error = tokio_test::task::spawn(cache.token()).poll();
     let std::task::Poll::Ready(Err(error)) = error else { panic!("it waits: {error:?}") };
     assert_eq!(error.kind(), ErrorKind::NoRuntime);
@@ -259,7 +268,7 @@ fn without_a_runtime_there_is_an_error() {
 
 #[test]
 fn without_timers_there_is_an_error() {
-    let cache = Endpoint::with_lifetime(secs(3600)).delay(ms(0)).cache();
+    let cache = cache(server(secs(3600), ms(0)).fetcher()).build();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let error = runtime.block_on(cache.token()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoRuntime);
@@ -267,7 +276,7 @@ fn without_timers_there_is_an_error() {
 
 #[test]
 fn a_runtime_that_is_gone_is_an_error_and_no_endless_loop() {
-    let cache = Endpoint::with_lifetime(secs(3600)).cache();
+    let cache = cache(server(secs(3600), ms(50)).fetcher()).build();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let handle = runtime.handle().clone();
     drop(runtime);
@@ -294,24 +303,24 @@ async fn a_fetcher_that_asks_its_own_cache_gets_an_error_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_fetched_until_somebody_waits_nor_when_idle() {
-    let endpoint = Endpoint::with_lifetime(secs(10));
-    let cache = endpoint.cache();
-    let service = OAuthLayer::with_source(cache.clone()).layer(Resource::default().service());
-    let mut ready = service.clone();
-    let future =
-        tower::Service::call(ready.ready().await.unwrap(), get("https://api.example.com/"));
+    let server = server(secs(10), ms(50));
+    let cache = cache(server.fetcher()).build();
+    let service = OAuthLayer::with_source(cache.clone()).layer(resource());
+    let future = support::call(&mut service.clone(), get("https://api.example.com/")).await;
     sleep(secs(1)).await;
-    assert_eq!(endpoint.count(), 0, "fetched for a future that nobody polled");
+    assert_eq!(server.token_requests(), 0, "fetched for a future that nobody polled");
     drop(future);
     cache.warm_up().await.unwrap();
     sleep(secs(3600)).await;
-    assert_eq!(endpoint.count(), 1, "fetched while idle");
+    assert_eq!(server.token_requests(), 1, "fetched while idle");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_error_comes_out_of_the_response_and_says_what_is_ours() {
-    let endpoint = Endpoint::new(Answer::Fail(ErrorKind::Denied));
-    let service = OAuthLayer::new(endpoint.fetcher()).layer(Resource::default().service());
+    let server = AuthorizationServer::new();
+    let denied = ResponseTemplate::oauth_error(StatusCode::BAD_REQUEST, "invalid_client");
+    server.token_endpoint().always(denied);
+    let service = OAuthLayer::new(server.fetcher()).layer(resource());
     let error = service.oneshot(get("https://api.example.com/")).await.unwrap_err();
     assert_eq!(ours(&error).kind(), ErrorKind::Denied);
     assert!(!ours(&error).is_transient());
@@ -320,8 +329,8 @@ async fn an_error_comes_out_of_the_response_and_says_what_is_ours() {
 /// Waking a herd lets other tasks have their turn.
 #[tokio::test(start_paused = true)]
 async fn a_herd_is_woken_in_parts() {
-    let endpoint = Endpoint::with_lifetime(secs(3600));
-    let cache = endpoint.cache();
+    let server = server(secs(3600), ms(50));
+    let cache = cache(server.fetcher()).build();
     let served = Arc::new(AtomicUsize::new(0));
     // The first of them, which is woken first, and then looks what happens in its turns.
     let watcher = tokio::spawn({

@@ -5,14 +5,14 @@ mod support;
 use std::{
     collections::HashSet,
     convert::Infallible,
-    future::Future,
+    future::{Future, ready},
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
 };
 
 use http::{HeaderMap, Request, Response, uri::PathAndQuery};
-use support::{Answer, Endpoint, TestClock, authorization, ms, secs};
+use support::{authorization, ms, secs, server};
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt, wrappers::UnboundedReceiverStream};
 use tonic::{
@@ -24,8 +24,9 @@ use tonic::{
 use tonic_prost::ProstCodec;
 use tower::{Service, ServiceBuilder, service_fn, util::BoxCloneService};
 use tower_oauth::{
-    Error, ErrorKind, OAuthLayer, TokenCache, grpc_status,
+    Error, ErrorKind, OAuthLayer, Token, TokenCache, fetch_fn, grpc_status,
     replay::{Buffered, IfEmpty, Replay},
+    testing::{AuthorizationServer, TokioClock},
 };
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -151,11 +152,11 @@ fn path(path: &'static str) -> PathAndQuery {
 
 /// A server of its own, a token endpoint whose next token is `token-2`, and a client with
 /// `token-1`.
-async fn connect<R>(replay: R) -> (Sums, Endpoint, Client)
+async fn connect<R>(replay: R) -> (Sums, AuthorizationServer, Client)
 where
     R: Replay<Body, Body = Body> + Clone + Send + Sync + 'static,
 {
-    let endpoint = Endpoint::with_lifetime(secs(3600)).delay(ms(1));
+    let endpoint = server(secs(3600), ms(1));
     let cache = TokenCache::new(endpoint.fetcher());
     cache.warm_up().await.unwrap();
     let (sums, client) = connect_with(cache, replay).await;
@@ -201,9 +202,9 @@ async fn a_unary_call_is_sent_again() {
     sums.revoke("token-1");
     assert_eq!(double(&mut client, 21).await.unwrap(), 42);
     assert_eq!(sums.seen(), ONCE_MORE);
-    assert_eq!(endpoint.count(), 2);
+    assert_eq!(endpoint.token_requests(), 2);
     assert_eq!(double(&mut client, 1).await.unwrap(), 2);
-    assert_eq!((sums.seen().len(), endpoint.count()), (3, 2));
+    assert_eq!((sums.seen().len(), endpoint.token_requests()), (3, 2));
 }
 
 #[tokio::test]
@@ -216,7 +217,7 @@ async fn a_herd_of_calls_costs_one_refresh() {
         callers.spawn(async move { (value * 2, double(&mut client, value).await.unwrap()) });
     }
     assert!(callers.join_all().await.iter().all(|(expected, got)| expected == got));
-    assert_eq!(endpoint.count(), 2);
+    assert_eq!(endpoint.token_requests(), 2);
 }
 
 #[tokio::test]
@@ -240,7 +241,7 @@ async fn a_clients_stream_is_sent_again() {
     drop(feed);
     assert_eq!(call.await.unwrap().unwrap().into_inner(), number(5050));
     assert_eq!(sums.seen(), ONCE_MORE);
-    assert_eq!(endpoint.count(), 2);
+    assert_eq!(endpoint.token_requests(), 2);
 }
 
 #[tokio::test]
@@ -253,13 +254,13 @@ async fn a_call_for_a_servers_stream_is_sent_again() {
         answer.unwrap().into_inner().map(|next| next.unwrap().value).collect().await;
     assert_eq!(numbers, [1, 2, 3, 4]);
     assert_eq!(sums.seen(), ONCE_MORE);
-    assert_eq!(endpoint.count(), 2);
+    assert_eq!(endpoint.token_requests(), 2);
 }
 
 /// As long as the server has not begun to answer.
 #[tokio::test]
 async fn a_stream_both_ways_is_sent_again_at_its_start_only() {
-    let (endpoint, clock) = (Endpoint::with_lifetime(secs(3600)).delay(ms(1)), TestClock::new());
+    let (endpoint, clock) = (server(secs(3600), ms(1)), TokioClock::new());
     let cache = TokenCache::builder(endpoint.fetcher()).clock(clock.clone()).build();
     cache.warm_up().await.unwrap();
     let (sums, mut client) = connect_with(cache, buffer()).await;
@@ -279,7 +280,7 @@ async fn a_stream_both_ways_is_sent_again_at_its_start_only() {
     feed.send(number(3)).unwrap();
     assert_eq!(sums_so_far.message().await.unwrap_err().code(), Code::Unauthenticated);
     assert_eq!(sums.seen(), ONCE_MORE);
-    assert_eq!(endpoint.count(), 2, "what is in trailers is not seen");
+    assert_eq!(endpoint.token_requests(), 2, "what is in trailers is not seen");
 
     // At the start of that one the rejection is seen.
     clock.suspend(secs(2));
@@ -298,7 +299,7 @@ async fn by_default_the_call_fails_and_the_next_one_has_another_token() {
     assert_eq!((status.code(), status.message()), (Code::Unauthenticated, "the token was revoked"));
     assert_eq!(double(&mut client, 1).await.unwrap(), 2);
     assert_eq!(sums.seen(), ONCE_MORE);
-    assert_eq!(endpoint.count(), 2);
+    assert_eq!(endpoint.token_requests(), 2);
 }
 
 #[tokio::test]
@@ -308,8 +309,8 @@ async fn token_failures_reach_the_caller_as_a_status() {
         (ErrorKind::Timeout, Code::Unavailable),
         (ErrorKind::Denied, Code::Unauthenticated),
     ] {
-        let endpoint = Endpoint::new(Answer::Fail(kind)).delay(ms(1));
-        let (sums, mut client) = connect_with(TokenCache::new(endpoint.fetcher()), buffer()).await;
+        let fetcher = fetch_fn(move |_| ready(Err::<Token, _>(Error::new(kind))));
+        let (sums, mut client) = connect_with(TokenCache::new(fetcher), buffer()).await;
         let status = double(&mut client, 1).await.unwrap_err();
         assert_eq!(status.code(), code, "{status:?}");
         // It tells what is wrong, and when the next attempt is due.

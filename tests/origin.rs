@@ -8,7 +8,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode,
     header::{AUTHORIZATION, LOCATION},
 };
-use support::{Body, Resource, get, ours};
+use support::{Body, get, ours, resource};
 use tower::BoxError;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_oauth::{Error, ErrorKind, OAuthLayer, Token, replay::Never};
@@ -19,12 +19,12 @@ fn layer() -> OAuthLayer<Token> {
 
 /// Whether the request got the token; or the error that it got instead of being sent.
 async fn sent(layer: OAuthLayer<Token>, request: Request<Body>) -> Result<bool, ErrorKind> {
-    let resource = Resource::default();
-    let service = layer.layer(resource.service());
+    let resource = resource();
+    let service = layer.layer(resource.clone());
     match service.oneshot(request).await {
-        Ok(_) => Ok(resource.seen()[0].is_some()),
+        Ok(_) => Ok(!resource.authorizations()[0].is_empty()),
         Err(error) => {
-            assert!(resource.seen().is_empty(), "sent, and failed");
+            assert_eq!(resource.resource_requests(), 0, "sent, and failed");
             Err(ours(&error).kind())
         }
     }
@@ -130,13 +130,11 @@ async fn connect_is_left_alone() {
 async fn a_request_to_another_origin_never_waits_for_a_token() {
     let fetcher =
         tower_oauth::fetch_fn(|_| async { Err::<Token, BoxError>("nobody may ask".into()) });
-    let resource = Resource::default();
-    let service = OAuthLayer::new(fetcher)
-        .origin("https://api.example.com")
-        .unwrap()
-        .layer(resource.service());
+    let resource = resource();
+    let service =
+        OAuthLayer::new(fetcher).origin("https://api.example.com").unwrap().layer(resource.clone());
     service.oneshot(get("https://cdn.example.com/")).await.unwrap();
-    assert_eq!(resource.seen(), [None]);
+    assert_eq!(resource.authorizations(), [""]);
 }
 
 /// A redirect that is followed above the layer comes through it again.
@@ -173,8 +171,7 @@ async fn a_redirect_to_another_host_carries_no_token() {
 #[tokio::test]
 async fn another_origin_is_logged_once_without_secrets() {
     let log = support::capture_log(async {
-        let service =
-            layer().origin("https://api.example.com").unwrap().layer(Resource::default().service());
+        let service = layer().origin("https://api.example.com").unwrap().layer(resource());
         for _ in 0..3 {
             let service = service.clone();
             service.oneshot(get("https://me:hunter2@cdn.example.com/a?key=k")).await.unwrap();

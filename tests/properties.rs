@@ -6,8 +6,6 @@
 mod support;
 
 use std::{
-    collections::HashSet,
-    convert::Infallible,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
@@ -17,7 +15,7 @@ use std::{
 
 use http::{Request, Response, StatusCode};
 use proptest::prelude::*;
-use support::{Body, TestClock, authorization, get, ms, secs, status};
+use support::{Body, authorization, cache, get, ms, secs};
 use tokio::{
     task::{JoinSet, yield_now},
     time::{sleep, timeout},
@@ -29,11 +27,12 @@ use tower_oauth::{
     cache::Clock,
     fetch_fn,
     replay::{IfEmpty, Never},
+    testing::{self, AuthorizationServer, TokioClock},
 };
 
-/// What the token endpoint answers with.
+/// What a fetch comes to.
 #[derive(Clone, Copy, Debug)]
-enum Answer {
+enum Outcome {
     New {
         lifetime: u64,
     },
@@ -64,26 +63,26 @@ enum Step {
         cache: usize,
     },
     /// The resource rejects that many requests, whatever their token.
-    RejectNext(usize),
+    RejectNext(u64),
     Endpoint {
         cache: usize,
-        answer: Answer,
+        outcome: Outcome,
         delay: u64,
     },
-    /// How long the resource takes for an answer.
+    /// How long the resource takes for a response.
     Resource(u64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let lifetime = prop_oneof![0u64..3_000, 3_000u64..60_000, Just(3_600_000)];
-    let answer = prop_oneof![
-        6 => lifetime.prop_map(|lifetime| Answer::New { lifetime }),
-        1 => Just(Answer::Same),
-        1 => Just(Answer::Old),
+    let outcome = prop_oneof![
+        6 => lifetime.prop_map(|lifetime| Outcome::New { lifetime }),
+        1 => Just(Outcome::Same),
+        1 => Just(Outcome::Old),
         2 => (any::<bool>(), prop::option::weighted(0.2, 1u64..20))
-            .prop_map(|(refused, retry_after)| Answer::Fail { refused, retry_after }),
-        1 => Just(Answer::Panic),
-        1 => Just(Answer::Never),
+            .prop_map(|(refused, retry_after)| Outcome::Fail { refused, retry_after }),
+        1 => Just(Outcome::Panic),
+        1 => Just(Outcome::Never),
     ];
     let delay = prop_oneof![Just(0u64), 1u64..100, 100u64..5_000];
     let step = prop_oneof![
@@ -95,9 +94,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (2_000u64..400_000).prop_map(Step::Advance),
         1 => (0u64..100_000).prop_map(Step::Suspend),
         3 => (0usize..2).prop_map(|cache| Step::Revoke { cache }),
-        1 => (1usize..10).prop_map(Step::RejectNext),
-        3 => (0usize..2, answer, delay.clone())
-            .prop_map(|(cache, answer, delay)| Step::Endpoint { cache, answer, delay }),
+        1 => (1u64..10).prop_map(Step::RejectNext),
+        3 => (0usize..2, outcome, delay.clone())
+            .prop_map(|(cache, outcome, delay)| Step::Endpoint { cache, outcome, delay }),
         1 => delay.prop_map(Step::Resource),
     ];
     prop::collection::vec(step, 1..60)
@@ -106,9 +105,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// What one cache may do, told by what it did.
 struct Model {
     name: char,
-    answer: Answer,
+    outcome: Outcome,
     delay: Duration,
-    issued: usize,
     flying: bool,
     current: Option<Current>,
     before: Option<String>,
@@ -140,9 +138,8 @@ impl Model {
     fn new(name: char) -> Self {
         Self {
             name,
-            answer: Answer::New { lifetime: 60_000 },
+            outcome: Outcome::New { lifetime: 60_000 },
             delay: ms(50),
-            issued: 0,
             flying: false,
             current: None,
             before: None,
@@ -266,7 +263,7 @@ impl Model {
         }
     }
 
-    /// A first attempt is answered with a 401. `serial` is what was stored when it was sent.
+    /// A first attempt gets a 401. `serial` is what was stored when it was sent.
     fn rejected(&mut self, serial: usize, now: Duration) {
         if serial != self.serial || self.held_back || !self.is_usable(now) {
             return;
@@ -289,11 +286,10 @@ impl Model {
 
 #[derive(Clone)]
 struct World {
-    clock: TestClock,
+    clock: TokioClock,
+    /// Its tokens live until they are revoked, whatever is said of their lifetime.
+    server: AuthorizationServer,
     models: [Arc<Mutex<Model>>; 2],
-    revoked: Arc<Mutex<HashSet<String>>>,
-    reject_next: Arc<AtomicUsize>,
-    resource_delay: Arc<Mutex<Duration>>,
 }
 
 /// How often one request was sent.
@@ -305,14 +301,14 @@ impl World {
         self.models[cache].lock().unwrap()
     }
 
-    fn cache(&self, cache: usize) -> TokenCache {
+    fn cache(&self, number: usize) -> TokenCache {
         let world = self.clone();
-        let fetcher = fetch_fn(move |request| world.clone().fetch(cache, request));
-        TokenCache::builder(fetcher).clock(self.clock.clone()).jitter_source(|| 0.0).build()
+        let fetcher = fetch_fn(move |request| world.clone().fetch(number, request));
+        cache(fetcher).clock(self.clock.clone()).build()
     }
 
     async fn fetch(self, cache: usize, request: TokenRequest) -> Result<Token, BoxError> {
-        /// A fetch that does not answer ends as a failure, when it is dropped.
+        /// A fetch without a result ends as a failure, when it is dropped.
         struct Landing(World, usize, bool);
         impl Drop for Landing {
             fn drop(&mut self) {
@@ -332,35 +328,32 @@ impl World {
             sleep(delay).await;
         }
         let now = self.clock.now();
-        let answer = self.model(cache).answer;
+        let outcome = self.model(cache).outcome;
         let token = {
             let mut model = self.model(cache);
-            let known = match answer {
-                Answer::New { .. } => None,
-                Answer::Same => model.current.as_ref().map(|current| current.secret.clone()),
-                Answer::Old => model.before.clone(),
-                Answer::Fail { refused, retry_after } => {
+            let known = match outcome {
+                Outcome::New { .. } => None,
+                Outcome::Same => model.current.as_ref().map(|current| current.secret.clone()),
+                Outcome::Old => model.before.clone(),
+                Outcome::Fail { refused, retry_after } => {
                     landing.2 = true;
                     let retry_after = secs(retry_after.unwrap_or(0));
                     model.failed(!refused, retry_after, now);
                     let kind = if refused { ErrorKind::Denied } else { ErrorKind::Unavailable };
                     return Err(Error::new(kind).with_retry_after(retry_after).into());
                 }
-                Answer::Panic => {
+                Outcome::Panic => {
                     drop(model);
                     std::panic::resume_unwind(Box::new("the fetcher panics"));
                 }
-                Answer::Never => {
+                Outcome::Never => {
                     drop(model);
                     return std::future::pending().await;
                 }
             };
-            let secret = known.unwrap_or_else(|| {
-                model.issued += 1;
-                format!("{}-{}", model.name, model.issued)
-            });
-            let lifetime = match answer {
-                Answer::New { lifetime } => ms(lifetime),
+            let secret = known.unwrap_or_else(|| self.server.issue().expose_secret().to_owned());
+            let lifetime = match outcome {
+                Outcome::New { lifetime } => ms(lifetime),
                 _ => secs(60),
             };
             model.landed(&secret, lifetime, asked_at, now);
@@ -376,9 +369,9 @@ impl World {
         cache: usize,
     ) -> impl tower::Service<
         Request<Body>,
-        Response = Response<Body>,
-        Error = Infallible,
-        Future: Future<Output = Result<Response<Body>, Infallible>> + Send,
+        Response = Response<testing::Body>,
+        Error = BoxError,
+        Future: Future<Output = Result<Response<testing::Body>, BoxError>> + Send,
     > + Clone
     + Send
     + 'static {
@@ -392,20 +385,13 @@ impl World {
             if attempt > 2 {
                 world.model(cache).violated(format!("attempt {attempt} at one request"));
             }
-            let less_one = |left: usize| left.checked_sub(1);
-            let next = &world.reject_next;
-            let rejects = next.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less_one).is_ok()
-                || token.is_some_and(|token| world.revoked.lock().unwrap().contains(&token));
             let serial = world.model(cache).serial;
             async move {
-                let delay = *world.resource_delay.lock().unwrap();
-                if !delay.is_zero() {
-                    sleep(delay).await;
-                }
-                if rejects && attempt == 1 {
+                let response = world.server.clone().oneshot(request).await?;
+                if response.status() == StatusCode::UNAUTHORIZED && attempt == 1 {
                     world.model(cache).rejected(serial, world.clock.now());
                 }
-                Ok(status(if rejects { StatusCode::UNAUTHORIZED } else { StatusCode::OK }))
+                Ok(response)
             }
         })
     }
@@ -414,12 +400,11 @@ impl World {
 /// Lives through these steps: everything that must not have been.
 async fn live(steps: Vec<Step>) -> Vec<String> {
     let world = World {
-        clock: TestClock::new(),
+        clock: TokioClock::new(),
+        server: AuthorizationServer::new(),
         models: [Model::new('a'), Model::new('b')].map(|model| Arc::new(Mutex::new(model))),
-        revoked: Arc::default(),
-        reject_next: Arc::default(),
-        resource_delay: Arc::default(),
     };
+    world.server.lifetime(None);
     let caches = [world.cache(0), world.cache(1)];
     // Both go through few places, so that replays and slow requests have to queue.
     let places = ConcurrencyLimitLayer::new(3);
@@ -435,7 +420,7 @@ async fn live(steps: Vec<Step>) -> Vec<String> {
                     let (layer, inner) = (layer.clone(), inner[cache].clone());
                     let world = world.clone();
                     running.spawn(async move {
-                        let answer = async {
+                        let request = async {
                             let result = match replay {
                                 true => layer.replay(IfEmpty).layer(inner).oneshot(request).await,
                                 false => layer.replay(Never).layer(inner).oneshot(request).await,
@@ -446,8 +431,8 @@ async fn live(steps: Vec<Step>) -> Vec<String> {
                             }
                         };
                         match patience {
-                            Some(patience) => drop(timeout(ms(patience), answer).await),
-                            None => answer.await,
+                            Some(patience) => drop(timeout(ms(patience), request).await),
+                            None => request.await,
                         }
                     });
                 }
@@ -461,19 +446,20 @@ async fn live(steps: Vec<Step>) -> Vec<String> {
                 world.clock.suspend(ms(by));
             }
             Step::Revoke { cache } => {
-                let model = world.model(cache);
-                let secret =
-                    model.current.as_ref().map(|current| format!("Bearer {}", current.secret));
-                world.revoked.lock().unwrap().extend(secret);
+                if let Some(current) = &world.model(cache).current {
+                    world.server.revoke(&current.secret);
+                }
             }
             Step::RejectNext(requests) => {
-                world.reject_next.store(requests, Ordering::SeqCst);
+                world.server.reject_next(requests);
             }
-            Step::Endpoint { cache, answer, delay } => {
+            Step::Endpoint { cache, outcome, delay } => {
                 let mut model = world.model(cache);
-                (model.answer, model.delay) = (answer, ms(delay));
+                (model.outcome, model.delay) = (outcome, ms(delay));
             }
-            Step::Resource(delay) => *world.resource_delay.lock().unwrap() = ms(delay),
+            Step::Resource(delay) => {
+                world.server.resource().delay(ms(delay));
+            }
         }
     }
     let mut violations = Vec::new();

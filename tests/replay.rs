@@ -29,7 +29,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use proptest::prelude::*;
-use support::{Answered, Endpoint, get, ms, secs, unauthorized};
+use support::{cache, get, ms, secs, server, unauthorized};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -43,6 +43,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_oauth::{
     OAuthLayer, TokenCache,
     replay::{AsIs, Buffered, BufferedBody, ByClone, IfEmpty, KeptBody, Never, Replay},
+    testing::AuthorizationServer,
 };
 
 const URI: &str = "https://api.example.com/orders?page=2";
@@ -52,7 +53,7 @@ fn full(text: &'static str) -> Full<Bytes> {
 }
 
 async fn warm() -> TokenCache {
-    let cache = Endpoint::with_lifetime(secs(3600)).cache();
+    let cache = cache(server(secs(3600), ms(50)).fetcher()).build();
     cache.warm_up().await.unwrap();
     cache
 }
@@ -68,9 +69,9 @@ impl Twice {
         &self,
     ) -> impl Service<
         Request<B>,
-        Response = Answered,
+        Response = Response<Full<Bytes>>,
         Error = Infallible,
-        Future: Future<Output = Result<Answered, Infallible>> + Send,
+        Future: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send,
     > + Clone
     + Send
     + 'static
@@ -672,7 +673,7 @@ async fn the_connection_is_used_again() {
             });
         }
     });
-    let endpoint = Endpoint::with_lifetime(secs(3600)).delay(ms(0));
+    let endpoint = server(secs(3600), ms(0));
     let client = Client::builder(TokioExecutor::new()).build_http::<support::Body>();
     let service = OAuthLayer::new(endpoint.fetcher()).layer(client);
     let answer = service.oneshot(get(&uri)).await.unwrap();
@@ -724,7 +725,8 @@ async fn early_401_over_hyper(length: Option<&str>) {
     let (whole, mut received) = mpsc::unbounded_channel();
     let server = tokio::spawn(early_401(listener, whole));
 
-    let endpoint = Endpoint::with_lifetime(secs(3600)).delay(ms(20));
+    let endpoint = AuthorizationServer::new();
+    endpoint.token_endpoint().delay(ms(20));
     let client = Client::builder(TokioExecutor::new()).build_http::<BufferedBody<Fed>>();
     let layer = OAuthLayer::new(endpoint.fetcher()).replay(Buffered::new(1024));
     let service = layer.layer(client);
@@ -736,10 +738,10 @@ async fn early_401_over_hyper(length: Option<&str>) {
     }
     let answer = tokio::spawn(service.oneshot(request));
     // After the refresh, in the middle of the second attempt, the rest comes.
-    while endpoint.answered() < 2 {
+    while endpoint.token_requests() < 2 {
         sleep(ms(5)).await;
     }
-    sleep(ms(50)).await;
+    sleep(ms(70)).await;
     assert!(!answer.is_finished());
     feed.data("two ").data("three").end();
     assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::OK);

@@ -1,4 +1,4 @@
-//! The body of an answer, which may end as it should not.
+//! The body of a response, which may end as it should not.
 
 use std::{
     io, mem,
@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-/// The body of an answer of the [`AuthorizationServer`](crate::testing::AuthorizationServer).
+/// The body of a response of the [`AuthorizationServer`](crate::testing::AuthorizationServer).
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     data: Bytes,

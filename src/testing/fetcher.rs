@@ -23,8 +23,8 @@ use crate::{Error, ErrorKind, Token, TokenRequest, error::BoxError};
 /// A fetcher that asks an [`AuthorizationServer`] in this process; made by
 /// [`AuthorizationServer::fetcher`].
 ///
-/// What it sends is a token request like any other, which the server counts, delays and answers
-/// from its script. It reads the plain answers that the server gives; for what else is out there
+/// What it sends is a token request like any other, which the server counts, delays and responds to
+/// from its script. It reads the plain responses that the server gives; for what else is out there
 /// use `TokenEndpoint` on the server as its HTTP service.
 #[derive(Clone)]
 pub struct Fetcher {
@@ -64,9 +64,10 @@ fn read(response: &Response<Bytes>) -> Result<Token, Error> {
     let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
     if !status.is_success() {
         let mut error = Error::new(match status {
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => ErrorKind::Unavailable,
-            _ if status.is_server_error() => ErrorKind::Unavailable,
-            _ => ErrorKind::Denied,
+            StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                ErrorKind::Denied
+            }
+            _ => ErrorKind::Unavailable,
         })
         .with_status(status);
         if let Some(code) = body["error"].as_str() {
@@ -97,7 +98,8 @@ impl Service<TokenRequest> for Fetcher {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _request: TokenRequest) -> Self::Future {
+    fn call(&mut self, request: TokenRequest) -> Self::Future {
+        self.server.state().fetches.push(request);
         Box::pin(self.clone().fetch())
     }
 }

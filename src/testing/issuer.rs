@@ -1,16 +1,23 @@
 //! The tokens that were given out, and which of them are alive.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::Token;
 
+#[derive(Default)]
 pub(super) struct Issuer {
     /// `None`: a token says nothing about its lifetime, and lives until it is revoked.
     pub(super) lifetime: Option<Duration>,
+    /// What a secret is called before its number.
+    pub(super) prefix: String,
+    /// Whether a token is handed out again until it expires.
+    pub(super) reuse: bool,
     issued: u64,
-    tokens: HashMap<Arc<str>, Life>,
+    /// The last token, and when it expires.
+    newest: Option<(String, Option<Instant>)>,
+    tokens: HashMap<String, Life>,
     /// When every token died that was born before.
     ends: Vec<Instant>,
 }
@@ -23,18 +30,30 @@ struct Life {
 
 impl Issuer {
     pub(super) fn new(lifetime: Duration) -> Self {
-        Self { lifetime: Some(lifetime), issued: 0, tokens: HashMap::new(), ends: Vec::new() }
+        Self { lifetime: Some(lifetime), prefix: "token-".to_owned(), ..Self::default() }
+    }
+
+    /// The token for one token request.
+    pub(super) fn grant(&mut self) -> Token {
+        let now = Instant::now();
+        match &self.newest {
+            Some((secret, None)) if self.reuse => Token::bearer(secret),
+            Some((secret, Some(end))) if self.reuse && now < *end => {
+                Token::bearer(secret).with_lifetime(*end - now)
+            }
+            _ => self.issue(),
+        }
     }
 
     pub(super) fn issue(&mut self) -> Token {
         self.issued += 1;
-        // The number is for people who read a test's output, the rest tells servers apart.
-        let secret = format!("token-{}-{:016x}", self.issued, fastrand::u64(..));
+        let secret = format!("{}{}", self.prefix, self.issued);
         let from = Instant::now();
         // A lifetime that the clock cannot hold is as good as for ever.
         let until = self.lifetime.and_then(|lifetime| from.checked_add(lifetime));
-        self.tokens.insert(secret.as_str().into(), Life { from, until });
+        self.tokens.insert(secret.clone(), Life { from, until });
         let token = Token::bearer(&secret);
+        self.newest = Some((secret, until));
         match self.lifetime {
             Some(lifetime) => token.with_lifetime(lifetime),
             None => token,
@@ -62,14 +81,6 @@ impl Issuer {
             self.tokens.clear();
         } else {
             self.ends.extend(Instant::now().checked_add(after));
-        }
-    }
-
-    /// The secret as it is kept, so that a log of a million requests holds a few.
-    pub(super) fn shared(&self, secret: &str) -> Arc<str> {
-        match self.tokens.get_key_value(secret) {
-            Some((known, _)) => Arc::clone(known),
-            None => secret.into(),
         }
     }
 }

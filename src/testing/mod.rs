@@ -3,7 +3,7 @@
 //! [`AuthorizationServer`] gives out tokens at `/token` and is, everywhere else, the resource that
 //! asks for them. It is a tower service; [`listen`](AuthorizationServer::listen) also puts it on a
 //! loopback port for clients that want a socket. It checks what it is sent as strictly as the RFCs
-//! allow, counts it, and can be told to be late, to be down, to answer something else, and to
+//! allow, counts it, and can be told to be late, to be down, to respond with something else, and to
 //! forget tokens before their time.
 //!
 //! ```
@@ -48,23 +48,23 @@
 //!
 //! This is no server for production: it keeps secrets as they come and compares them as they are.
 
-mod answer;
 mod body;
 mod clock;
 mod endpoint;
 mod fetcher;
 mod issuer;
-mod listening;
+mod listener;
 mod resource;
+mod response_template;
 mod server;
 mod service;
 mod state;
 mod token_endpoint;
 
-pub use answer::Answer;
 pub use body::Body;
 pub use clock::TokioClock;
 pub use endpoint::Endpoint;
 pub use fetcher::Fetcher;
-pub use listening::Listening;
+pub use listener::Listener;
+pub use response_template::ResponseTemplate;
 pub use server::AuthorizationServer;

@@ -16,6 +16,12 @@ pub(super) enum Presented<'a> {
     Secret(&'a str),
 }
 
+/// The `Authorization` of a request; of more than one, all of them in one list.
+pub(super) fn authorization(headers: &HeaderMap) -> String {
+    let values = headers.get_all(AUTHORIZATION).iter();
+    values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(", ")
+}
+
 pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
@@ -45,7 +51,7 @@ pub(super) fn invalid_request() -> Response<Body> {
     challenge(StatusCode::BAD_REQUEST, "Bearer realm=\"resource\", error=\"invalid_request\"")
 }
 
-/// The answer to a token that is expired, revoked or unknown.
+/// The response to a token that is expired, revoked or unknown.
 pub(super) fn invalid_token() -> Response<Body> {
     challenge(
         StatusCode::UNAUTHORIZED,

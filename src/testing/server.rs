@@ -8,8 +8,8 @@ use std::{
 
 use http::StatusCode;
 
-use super::{Answer, Endpoint, Fetcher, Listening, state::State};
-use crate::Token;
+use super::{Endpoint, Fetcher, Listener, ResponseTemplate, state::State};
+use crate::{Token, TokenRequest};
 
 /// An authorization server and a protected resource in one; see the [module](super).
 ///
@@ -18,9 +18,9 @@ use crate::Token;
 ///
 /// As a service it takes requests with any body. A path of `/token` is the token endpoint, every
 /// other path is the resource, whatever the host. The resource reads a request that it accepts to
-/// its end and answers 200; one that it does not accept it answers at once. An error of the
-/// service is a connection that broke: because it was told so
-/// ([`Answer::connection_dropped`]), or because the request's own body ended in an error.
+/// its end and responds with 200; to one that it does not accept it responds at once. An error of
+/// the service is a connection that broke: because it was told so
+/// ([`ResponseTemplate::connection_dropped`]), or because the request's own body ended in an error.
 #[derive(Clone)]
 pub struct AuthorizationServer {
     state: Arc<Mutex<State>>,
@@ -48,45 +48,56 @@ impl AuthorizationServer {
     }
 
     /// Sets how long the tokens live that are given out from now on, by default an hour. With
-    /// `None` they live until they are revoked, and the answer has no `expires_in`.
+    /// `None` they live until they are revoked, and the response has no `expires_in`.
     ///
-    /// The answer says it in whole seconds, rounded down (RFC 6749 §A.14 knows no others).
+    /// The response says it in whole seconds, rounded down (RFC 6749 §A.14 knows no others).
     pub fn lifetime(&self, lifetime: impl Into<Option<Duration>>) -> &Self {
         let lifetime = lifetime.into();
         self.state().issuer.lifetime = lifetime;
         self
     }
 
-    /// Sets how long the token endpoint takes for every answer, by default no time.
+    /// Sets what comes before the number in the secrets that are given out from now on, by default
+    /// `token-`: the first is `token-1`, the second `token-2`.
     ///
-    /// It is the way back that is slow: a token's life starts when the request comes.
-    pub fn delay(&self, delay: Duration) -> &Self {
-        self.state().delay = delay;
+    /// Two servers with the same prefix accept each other's tokens, since both have given out
+    /// `token-1`. With different prefixes a token that goes to the wrong server is rejected.
+    pub fn token_prefix(&self, prefix: impl Into<String>) -> &Self {
+        let prefix = prefix.into();
+        self.state().issuer.prefix = prefix;
         self
     }
 
-    /// Lets the token endpoint answer 503 to everything but what is queued, or ends that.
+    /// Makes the token endpoint hand out the last token again, with what is left of its lifetime,
+    /// until it expires, whether it was revoked or not. Gateways and metadata servers that cache
+    /// tokens do this. By default every token is new.
+    pub fn reuse_tokens(&self, reuse: bool) -> &Self {
+        self.state().issuer.reuse = reuse;
+        self
+    }
+
+    /// Makes the token endpoint respond with 503 to everything but what is queued, or ends that.
     ///
-    /// Short for [`Endpoint::always`] with that status or with [`Answer::usual`].
+    /// Short for [`Endpoint::always`] with that status or with [`ResponseTemplate::usual`].
     pub fn down(&self, down: bool) -> &Self {
         self.token_endpoint().always(match down {
-            true => Answer::status(StatusCode::SERVICE_UNAVAILABLE),
-            false => Answer::usual(),
+            true => ResponseTemplate::status(StatusCode::SERVICE_UNAVAILABLE),
+            false => ResponseTemplate::usual(),
         });
         self
     }
 
-    /// What the token endpoint is told to answer.
+    /// The token endpoint, to be told what to respond with and how long to take.
     pub fn token_endpoint(&self) -> Endpoint<'_> {
         Endpoint::new(self, |state| &mut state.token_endpoint)
     }
 
-    /// What the resource is told to answer.
+    /// The resource, to be told what to respond with and how long to take.
     pub fn resource(&self) -> Endpoint<'_> {
         Endpoint::new(self, |state| &mut state.resource)
     }
 
-    /// Lets the resource reject as many requests, whatever their tokens, before it goes on with
+    /// Makes the resource reject that many requests, whatever their tokens, before it goes on with
     /// its script.
     pub fn reject_next(&self, requests: u64) -> &Self {
         let mut state = self.state();
@@ -95,14 +106,22 @@ impl AuthorizationServer {
         self
     }
 
-    /// Sets what the resource answers to a token that is expired, revoked or unknown, by default
-    /// 401 and `Bearer error="invalid_token"` (RFC 6750 §3.1), which [`Answer::usual`] brings back.
-    pub fn reject_with(&self, answer: Answer) -> &Self {
-        self.state().rejection = answer;
+    /// Makes the resource reject every `n`th request, whatever its token and its script say. With 1
+    /// it rejects all of them, and with 0 none, which is the default.
+    pub fn reject_every(&self, n: u64) -> &Self {
+        self.state().reject_every = n;
         self
     }
 
-    /// Gives out a token without a request, for a scripted answer or as a source of its own.
+    /// Sets what the resource responds with to a token that is expired, revoked or unknown, by
+    /// default 401 and `Bearer error="invalid_token"` (RFC 6750 §3.1), which
+    /// [`ResponseTemplate::usual`] brings back.
+    pub fn reject_with(&self, template: ResponseTemplate) -> &Self {
+        self.state().rejection = template;
+        self
+    }
+
+    /// Gives out a new token without a request, for a scripted response or as a source of its own.
     pub fn issue(&self) -> Token {
         self.state().issuer.issue()
     }
@@ -135,21 +154,27 @@ impl AuthorizationServer {
         self.state().token_requests
     }
 
-    /// How many requests the resource got, whatever became of them.
-    pub fn resource_requests(&self) -> u64 {
-        self.state().resource_requests
+    /// How many token requests were under way at the same time, at most.
+    pub fn most_token_requests_at_once(&self) -> u64 {
+        self.state().most_under_way
     }
 
-    /// How many requests the resource did not accept: no token, one that is not alive, or
-    /// [`reject_next`](Self::reject_next). Answers from its script do not count.
+    /// How many requests the resource got, whatever became of them.
+    pub fn resource_requests(&self) -> u64 {
+        self.state().resource_requests()
+    }
+
+    /// How many requests the resource did not accept: no token, one that is not alive,
+    /// [`reject_next`](Self::reject_next) or [`reject_every`](Self::reject_every). Responses from
+    /// its script do not count.
     pub fn rejected_requests(&self) -> u64 {
         self.state().rejected_requests
     }
 
-    /// The token of every request that the resource got, in order; requests without a token are
-    /// left out.
-    pub fn tokens_seen(&self) -> Vec<String> {
-        self.state().seen.iter().map(|secret| secret.as_ref().to_owned()).collect()
+    /// The `Authorization` of every request that the resource got, in order: `Bearer token-1`, for
+    /// example, and an empty string for a request without one.
+    pub fn authorizations(&self) -> Vec<String> {
+        self.state().authorizations.clone()
     }
 
     /// A fetcher that asks this server without a network, as the client `client`.
@@ -158,8 +183,41 @@ impl AuthorizationServer {
         Fetcher::new(self.clone(), &secret.unwrap_or_default())
     }
 
+    /// What its [fetchers](Self::fetcher) were called with, in order: why a token was needed, and
+    /// which token it was to replace.
+    ///
+    /// ```
+    /// use tower_oauth::{RefreshReason, TokenCache, testing::AuthorizationServer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_oauth::Error> {
+    /// let server = AuthorizationServer::new();
+    /// let tokens = TokenCache::new(server.fetcher());
+    /// assert_eq!(tokens.token().await?.expose_secret(), "token-1");
+    /// let fetches = server.fetches();
+    /// assert_eq!(fetches[0].reason, RefreshReason::Cold);
+    /// assert!(fetches[0].previous.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fetches(&self) -> Vec<TokenRequest> {
+        self.state().fetches.clone()
+    }
+
     /// Serves HTTP/1.1 and HTTP/2 (with prior knowledge) on a free port of 127.0.0.1, until what
     /// this returns is dropped.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # use tower_oauth::testing::AuthorizationServer;
+    /// let server = AuthorizationServer::new();
+    /// let listener = server.listen().await?;
+    /// let (token_url, api) = (listener.uri("/token"), listener.uri("/orders"));
+    /// # let _ = (token_url, api);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -172,8 +230,8 @@ impl AuthorizationServer {
     /// # Cancel safety
     ///
     /// Dropped before it is done it leaves nothing behind.
-    pub async fn listen(&self) -> io::Result<Listening> {
-        Listening::start(self.clone()).await
+    pub async fn listen(&self) -> io::Result<Listener> {
+        Listener::start(self.clone()).await
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -194,7 +252,7 @@ impl fmt::Debug for AuthorizationServer {
         let state = self.state();
         f.debug_struct("AuthorizationServer")
             .field("token_requests", &state.token_requests)
-            .field("resource_requests", &state.resource_requests)
+            .field("resource_requests", &state.resource_requests())
             .finish_non_exhaustive()
     }
 }

@@ -12,7 +12,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower_service::Service;
 
-use super::{AuthorizationServer, Body, answer::Kind, resource, token_endpoint};
+use super::{AuthorizationServer, Body, resource, response_template::Kind, token_endpoint};
 use crate::error::BoxError;
 
 /// More than any token request needs.
@@ -45,14 +45,14 @@ where
 {
     let (head, body) = request.into_parts();
     let is_token_request = head.uri.path() == server.state().token_path;
-    let answer = match is_token_request {
-        true => server.state().token_request(),
-        false => server.state().resource_request(&resource::presented(&head.headers)),
+    let (template, _under_way) = match is_token_request {
+        true => (server.state().token_request(), Some(UnderWay(server))),
+        false => (server.state().resource_request(&head.headers), None),
     };
-    let response = match answer.kind {
+    let response = match template.kind {
         Kind::Usual if is_token_request => {
             match Limited::new(body, TOKEN_REQUEST_LIMIT).collect().await {
-                Ok(body) => Ok(token_endpoint::answer(server, &head, &body.to_bytes())),
+                Ok(body) => Ok(token_endpoint::respond(server, &head, &body.to_bytes())),
                 Err(error) if error.is::<LengthLimitError>() => Ok(token_endpoint::too_large()),
                 Err(error) => return Err(error),
             }
@@ -63,10 +63,19 @@ where
         Kind::Never => pending().await,
     };
     // Without a delay the server needs no timers, and so no runtime.
-    if !answer.after.is_zero() {
-        tokio::time::sleep(answer.after).await;
+    if !template.after.is_zero() {
+        tokio::time::sleep(template.after).await;
     }
     response
+}
+
+/// A token request, for as long as its caller waits.
+struct UnderWay<'a>(&'a AuthorizationServer);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.state().under_way -= 1;
+    }
 }
 
 /// Reads a body to its end.

@@ -1,32 +1,38 @@
 //! What the server knows: one lock's worth.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
-use http::Response;
+use http::{HeaderMap, Response};
 
 use super::{
-    Answer, Body, Fetcher,
-    answer::Kind,
+    Body, Fetcher, ResponseTemplate,
     endpoint::Script,
     issuer::Issuer,
     resource::{self, Presented},
+    response_template::Kind,
 };
+use crate::TokenRequest;
 
+#[derive(Default)]
 pub(super) struct State {
     pub(super) clients: HashMap<String, String>,
     pub(super) issuer: Issuer,
+    pub(super) fetches: Vec<TokenRequest>,
 
     pub(super) token_path: String,
-    pub(super) delay: Duration,
     pub(super) token_endpoint: Script,
     pub(super) token_requests: u64,
+    pub(super) under_way: u64,
+    pub(super) most_under_way: u64,
 
     pub(super) resource: Script,
     pub(super) reject_next: u64,
-    pub(super) rejection: Answer,
-    pub(super) resource_requests: u64,
+    /// Zero: none is.
+    pub(super) reject_every: u64,
+    pub(super) rejection: ResponseTemplate,
     pub(super) rejected_requests: u64,
-    pub(super) seen: Vec<Arc<str>>,
+    /// One for each request to the resource.
+    pub(super) authorizations: Vec<String>,
 }
 
 impl State {
@@ -35,15 +41,7 @@ impl State {
             clients: HashMap::from([(Fetcher::CLIENT.to_owned(), "secret".to_owned())]),
             issuer: Issuer::new(Duration::from_secs(60 * 60)),
             token_path: "/token".to_owned(),
-            delay: Duration::ZERO,
-            token_endpoint: Script::new(),
-            token_requests: 0,
-            resource: Script::new(),
-            reject_next: 0,
-            rejection: Answer::usual(),
-            resource_requests: 0,
-            rejected_requests: 0,
-            seen: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -51,51 +49,59 @@ impl State {
         self.clients.get(id).is_some_and(|known| known == secret)
     }
 
-    /// What a token request is answered; `Usual` is still to be worked out.
-    pub(super) fn token_request(&mut self) -> Answer {
-        self.token_requests += 1;
-        let mut answer = self.token_endpoint.take();
-        answer.after = answer.after.saturating_add(self.delay);
-        answer
+    pub(super) fn resource_requests(&self) -> u64 {
+        self.authorizations.len() as u64
     }
 
-    /// What a request to the resource is answered; `Usual` means that it is served.
-    pub(super) fn resource_request(&mut self, presented: &Presented<'_>) -> Answer {
-        self.resource_requests += 1;
-        if let Presented::Secret(secret) = presented {
-            self.seen.push(self.issuer.shared(secret));
-        }
+    /// What a token request is responded with; `Usual` is still to be worked out. The request is
+    /// under way until the caller says otherwise.
+    pub(super) fn token_request(&mut self) -> ResponseTemplate {
+        self.token_requests += 1;
+        self.under_way += 1;
+        self.most_under_way = self.most_under_way.max(self.under_way);
+        self.token_endpoint.take().later(self.token_endpoint.delay)
+    }
+
+    /// What a request to the resource is responded with; `Usual` means that it is served.
+    pub(super) fn resource_request(&mut self, headers: &HeaderMap) -> ResponseTemplate {
+        self.authorizations.push(resource::authorization(headers));
+        self.judge(&resource::presented(headers)).later(self.resource.delay)
+    }
+
+    fn judge(&mut self, presented: &Presented<'_>) -> ResponseTemplate {
         if self.reject_next > 0 {
             self.reject_next -= 1;
             return self.reject();
         }
-        let answer = self.resource.take();
-        let Kind::Usual = answer.kind else {
-            return answer;
+        if self.resource_requests().checked_rem(self.reject_every) == Some(0) {
+            return self.reject();
+        }
+        let template = self.resource.take();
+        let Kind::Usual = template.kind else {
+            return template;
         };
         let refusal = match presented {
-            Presented::Secret(secret) if self.issuer.is_alive(secret) => return answer,
+            Presented::Secret(secret) if self.issuer.is_alive(secret) => return template,
             Presented::Secret(_) => self.reject(),
             Presented::Nothing => self.refuse(resource::no_token()),
             Presented::Malformed => self.refuse(resource::invalid_request()),
         };
-        let after = refusal.after.saturating_add(answer.after);
-        refusal.after(after)
+        refusal.later(template.after)
     }
 
-    fn reject(&mut self) -> Answer {
-        let answer = match &self.rejection {
-            Answer { kind: Kind::Usual, after } => {
-                Answer::response(resource::invalid_token()).after(*after)
+    fn reject(&mut self) -> ResponseTemplate {
+        let template = match &self.rejection {
+            ResponseTemplate { kind: Kind::Usual, after } => {
+                ResponseTemplate::response(resource::invalid_token()).after(*after)
             }
             other => other.clone(),
         };
         self.rejected_requests += 1;
-        answer
+        template
     }
 
-    fn refuse(&mut self, response: Response<Body>) -> Answer {
+    fn refuse(&mut self, response: Response<Body>) -> ResponseTemplate {
         self.rejected_requests += 1;
-        Answer::response(response)
+        ResponseTemplate::response(response)
     }
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     AuthorizationServer, Body,
-    answer::{json_response, oauth_error},
+    response_template::{json_response, oauth_error},
 };
 use crate::Token;
 
@@ -22,7 +22,7 @@ pub(super) fn too_large() -> Response<Body> {
     *invalid_request("the body is too large")
 }
 
-/// A request that is refused, with its answer.
+/// The response to a request that is refused.
 type Refused = Box<Response<Body>>;
 
 /// How a client says who it is (RFC 6749 §2.3.1).
@@ -38,8 +38,8 @@ enum AuthMethod {
     Body,
 }
 
-/// Answers one request, whose body was read before.
-pub(super) fn answer(server: &AuthorizationServer, head: &Parts, body: &Bytes) -> Response<Body> {
+/// Responds to one request, whose body was read before.
+pub(super) fn respond(server: &AuthorizationServer, head: &Parts, body: &Bytes) -> Response<Body> {
     grant(server, head, body).map_or_else(|refused| *refused, |token| success(&token))
 }
 
@@ -61,7 +61,7 @@ fn grant(server: &AuthorizationServer, head: &Parts, body: &Bytes) -> Result<Tok
     // Nothing is made of it, but a scope given twice would be a mistake of the client.
     form.get("scope")?;
     match form.get("grant_type")? {
-        Some("client_credentials") => Ok(server.issue()),
+        Some("client_credentials") => Ok(server.state().issuer.grant()),
         Some(_) => Err(refused("unsupported_grant_type", "only client_credentials is supported")),
         None => Err(invalid_request("grant_type is missing")),
     }

@@ -1,4 +1,4 @@
-//! What the server is told to answer.
+//! What the server is told to respond with.
 
 use std::time::Duration;
 
@@ -11,43 +11,43 @@ use serde_json::json;
 
 use super::Body;
 
-/// One answer that an [`Endpoint`](super::Endpoint) is told to give.
+/// One response that an [`Endpoint`](super::Endpoint) is told to give.
 ///
 /// ```
 /// use std::time::Duration;
 /// use http::{HeaderValue, StatusCode};
-/// use tower_oauth::testing::{Answer, AuthorizationServer};
+/// use tower_oauth::testing::{AuthorizationServer, ResponseTemplate};
 ///
 /// let server = AuthorizationServer::new();
 /// server
 ///     .token_endpoint()
-///     .next(Answer::oauth_error(StatusCode::UNAUTHORIZED, "invalid_client"))
-///     .next(Answer::json(r#"{"access_token": "t", "expires_in": "3599",}"#))
-///     .next(Answer::usual().after(Duration::from_secs(2)))
-///     .next(Answer::connection_dropped())
-///     .always(Answer::status(StatusCode::TOO_MANY_REQUESTS).retry_after(30));
-/// server
-///     .resource()
-///     .next(Answer::unauthorized(HeaderValue::from_static(r#"Bearer error="invalid_token""#)));
+///     .next(ResponseTemplate::oauth_error(StatusCode::UNAUTHORIZED, "invalid_client"))
+///     .next(ResponseTemplate::json(r#"{"access_token": "t", "expires_in": "3599",}"#))
+///     .next(ResponseTemplate::usual().after(Duration::from_secs(2)))
+///     .next(ResponseTemplate::connection_dropped())
+///     .always(ResponseTemplate::status(StatusCode::TOO_MANY_REQUESTS).retry_after(30));
+/// let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
+/// server.resource().next(ResponseTemplate::unauthorized(challenge));
 /// ```
-#[derive(Clone, Debug)]
-pub struct Answer {
+#[derive(Clone, Debug, Default)]
+pub struct ResponseTemplate {
     pub(super) kind: Kind,
     pub(super) after: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum Kind {
     Dropped,
     Never,
     Response(Response<Body>),
+    #[default]
     Usual,
 }
 
-impl Answer {
-    /// Does what the server does when it is told nothing.
+impl ResponseTemplate {
+    /// Does what the server does when it is told nothing: the default.
     pub fn usual() -> Self {
-        Self::new(Kind::Usual)
+        Self::default()
     }
 
     /// A status and an empty body.
@@ -84,13 +84,13 @@ impl Answer {
             .header(HeaderName::from_static("grpc-status"), code.into())
     }
 
-    /// No answer: the connection ends. A caller in this process gets an [`std::io::Error`]; over a
+    /// No response: the connection ends. A caller in this process gets an [`std::io::Error`]; over a
     /// socket HTTP/1.1 closes the connection, and HTTP/2 resets the stream.
     pub fn connection_dropped() -> Self {
         Self::new(Kind::Dropped)
     }
 
-    /// No answer, for ever.
+    /// No response, for ever.
     pub fn never() -> Self {
         Self::new(Kind::Never)
     }
@@ -103,7 +103,7 @@ impl Answer {
         Self { kind, after: Duration::ZERO }
     }
 
-    /// Waits this long before it answers, on tokio's clock.
+    /// Waits this long before it responds, on tokio's clock.
     ///
     /// The request is judged when it comes: a token that is given out late was born early, and a
     /// token that dies meanwhile is still accepted.
@@ -147,6 +147,12 @@ impl Answer {
     #[must_use]
     pub fn never_ends(self) -> Self {
         self.with(|response| response.body_mut().never_ends())
+    }
+
+    /// Waits as much longer.
+    pub(super) fn later(self, by: Duration) -> Self {
+        let after = self.after.saturating_add(by);
+        self.after(after)
     }
 
     fn with(mut self, change: impl FnOnce(&mut Response<Body>)) -> Self {

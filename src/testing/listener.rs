@@ -33,12 +33,12 @@ const MOMENT: Duration = Duration::from_millis(10);
 /// every connection are closed.
 #[derive(Debug)]
 #[must_use = "the server stops listening when this is dropped"]
-pub struct Listening {
+pub struct Listener {
     addr: SocketAddr,
     accepting: JoinHandle<()>,
 }
 
-impl Listening {
+impl Listener {
     pub(super) async fn start(server: AuthorizationServer) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let addr = listener.local_addr()?;
@@ -57,7 +57,7 @@ impl Listening {
     }
 }
 
-impl Drop for Listening {
+impl Drop for Listener {
     fn drop(&mut self) {
         self.accepting.abort();
     }
@@ -81,13 +81,13 @@ async fn accept(listener: TcpListener, server: AuthorizationServer) {
 }
 
 async fn serve(stream: TcpStream, server: AuthorizationServer) {
-    // Otherwise small answers wait for the acknowledgement of the ones before.
+    // Otherwise small responses wait for the acknowledgement of the ones before.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| {
-        let answer = server.clone().call(request);
+        let response = server.clone().call(request);
         async {
-            let answer = answer.await.map_err(io::Error::other)?;
-            Ok::<_, io::Error>(answer.map(|body| Written { body, broken: None }))
+            let response = response.await.map_err(io::Error::other)?;
+            Ok::<_, io::Error>(response.map(|body| Written { body, broken: None }))
         }
     });
     // How a connection ends is its client's business: a dropped one is an error here.
@@ -96,7 +96,7 @@ async fn serve(stream: TcpStream, server: AuthorizationServer) {
         .await;
 }
 
-/// A body that breaks off a moment late: hyper does not write what it still holds of an answer
+/// A body that breaks off a moment late: hyper does not write what it still holds of a response
 /// once it has seen that it fails.
 struct Written {
     body: Body,

@@ -39,6 +39,9 @@ pub enum RefreshReason {
     Expired,
     /// The resource server does not accept the one there is.
     Rejected,
+    /// Somebody asked for another one, by [`TokenCache::refresh`](crate::TokenCache::refresh): a
+    /// store must not hand out a token that is older than this request.
+    Requested,
     /// There is one that can still be used; nobody waits.
     Stale,
 }

@@ -17,6 +17,7 @@ use super::{
     core::Core,
     flight::{Outcome, Waiter, Woken},
     in_flight::{Begun, InFlight, Up},
+    slot::Held,
     sync::Ordering,
     watch,
 };
@@ -45,17 +46,19 @@ impl Here {
 
     /// Sees to it that a flight ends. Gives the flight.
     pub(super) fn tend(&self, core: &Arc<Core>, up: Up) -> Arc<InFlight> {
-        match up {
-            Up::Begun(begun) => {
-                let flight = Arc::clone(&begun.flight);
-                self.launch(core, begun);
-                flight
-            }
-            Up::Joined(flight) => {
-                self.watch(core, &flight);
-                flight
-            }
+        let Up { flight, begun, patience } = up;
+        if let Some(begun) = begun {
+            self.launch(core, begun);
         }
+        if let (Some(patience), Some(runtime)) = (patience, &self.0) {
+            let (core, flight) = (Arc::downgrade(core), Arc::downgrade(&flight));
+            runtime.spawn(async move {
+                sleep(patience).await;
+                give_up(&core, &flight, Outcome::Lost);
+            });
+        }
+        self.watch(core, &flight);
+        flight
     }
 
     fn launch(&self, core: &Arc<Core>, begun: Begun) {
@@ -72,16 +75,19 @@ impl Here {
     /// its tasks run too, its own timeout does.
     pub(super) fn watch(&self, core: &Arc<Core>, flight: &Arc<InFlight>) {
         let info = &flight.info;
+        let is_here = self.id().is_some_and(|here| info.runtime == Some(here));
         // Relaxed: it decides only who of several asks the watch, not what anybody sees.
-        if self.id() == Some(info.runtime) || info.is_watched.swap(true, Ordering::Relaxed) {
+        if is_here || info.is_watched.swap(true, Ordering::Relaxed) {
             return;
         }
         let (core, flight) = (Arc::downgrade(core), Arc::downgrade(flight));
-        watch::at(info.overdue_at, move || {
-            if let (Some(core), Some(flight)) = (core.upgrade(), flight.upgrade()) {
-                core.give_up(&flight, Outcome::Overdue);
-            }
-        });
+        watch::at(info.overdue_at, move || give_up(&core, &flight, Outcome::Overdue));
+    }
+}
+
+fn give_up(core: &Weak<Core>, flight: &Weak<InFlight>, why: Outcome<Result<Held, Error>>) {
+    if let (Some(core), Some(flight)) = (core.upgrade(), flight.upgrade()) {
+        core.give_up(&flight, why);
     }
 }
 

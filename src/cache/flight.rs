@@ -142,6 +142,12 @@ impl Woken {
         Self(Vec::new().into_iter())
     }
 
+    /// These and those.
+    pub(super) fn and(mut self, others: Option<Self>) -> Self {
+        let Some(mut others) = others else { return self };
+        Self(self.by_ref().chain(others.by_ref()).collect::<Vec<_>>().into_iter())
+    }
+
     /// Wakes everybody, letting other tasks in between.
     pub(super) async fn wake(mut self) {
         loop {

@@ -9,6 +9,7 @@
 //!         use it                   use it, one refreshes      wait        never sent
 //! ```
 
+mod acquire;
 mod clock;
 mod core;
 #[cfg_attr(tower_oauth_loom, path = "../../tests/model/fetch.rs")]
@@ -19,19 +20,26 @@ mod lease;
 #[cfg(all(test, tower_oauth_loom))]
 #[path = "../../tests/model/mod.rs"]
 mod model;
+mod pauses;
 mod policy;
+mod refresh;
+mod reject;
 mod shards;
 mod slot;
+mod state;
 mod status;
 #[cfg_attr(tower_oauth_loom, path = "../../tests/model/sync.rs")]
 mod sync;
 pub(crate) mod token_cache;
+mod waiting;
 mod watch;
 
 pub use self::{
+    acquire::Acquire,
     clock::{Clock, SystemClock},
-    lease::{Acquire, Reject, TokenLease},
+    lease::TokenLease,
     policy::RefreshPolicy,
+    reject::Reject,
     status::{CacheStatus, TokenState},
     token_cache::TokenCacheBuilder,
 };

@@ -95,42 +95,55 @@ impl RefreshPolicy {
         self.fetch_timeout
     }
 
-    /// The deadlines of a token that came at `now`, `since_call` after its fetcher was called;
-    /// `jitter` is from 0 to 1.
+    /// The deadlines of a token that came at `now`, `since_call` after its fetcher was called; if
+    /// its secret came before, after that has `lived` for so long. `jitter` is from 0 to 1.
     pub(super) fn deadlines(
         &self,
         token: &Token,
         now: Duration,
         since_call: Duration,
+        lived: Option<Duration>,
         jitter: f64,
     ) -> Deadlines {
-        let lifetime = token.lifetime().unwrap_or(self.default_lifetime).min(YEAR);
+        // What does not say how long it lives, and has lived, will live as long again.
+        let default = self.default_lifetime.max(lived.unwrap_or_default());
+        let lifetime = token.lifetime().unwrap_or(default).min(YEAR);
         let age = token.age().unwrap_or(since_call).min(YEAR);
         // From here to the end: times since the token was asked for.
         let margin = (lifetime / 10).clamp(SECOND, 30 * SECOND).min(lifetime / 2);
         // Kept for a second whatever it says: a server that says 0 costs one fetch a second.
-        let kept = age + SECOND;
-        let usable = (lifetime - margin).max(kept);
-        let refresh = if lifetime <= kept {
-            usable
+        let usable = (lifetime - margin).max(age + SECOND);
+        let left = usable - age;
+        // What the token's server asks for may come later than our four fifths, but early enough to
+        // be done while the token can be used.
+        let due = match token.refresh_after() {
+            Some(refresh_after) => refresh_after.min(usable.mul_f64(0.95)),
+            None => usable.mul_f64(0.8),
+        };
+        let due = due.min(self.max_age.max(SECOND));
+        let refresh = if due <= age {
+            // A store handed it out when it was due already. To ask again at once would bring the
+            // same.
+            age + (left * 4 / 5).max(SECOND)
         } else {
-            // What the token's server asks for may come later than our four fifths, but early
-            // enough to be done while the token can be used.
-            let due = match token.refresh_after() {
-                Some(refresh_after) => refresh_after.max(kept).min(usable.mul_f64(0.95)),
-                None => usable.mul_f64(0.8),
-            };
-            let due = due.min(self.max_age.max(kept));
-            due.saturating_sub(due.mul_f64(self.jitter * jitter))
+            let due = due.saturating_sub(due.mul_f64(self.jitter * jitter));
+            due.max(age + SECOND.min(left / 2))
         };
         let at = |since_birth: Duration| now.saturating_add(since_birth).saturating_sub(age);
-        Deadlines { refresh_at: at(refresh), usable_until: at(usable), expires_at: at(lifetime) }
+        Deadlines {
+            born_at: now.saturating_sub(age),
+            refresh_at: at(refresh.min(usable)),
+            usable_until: at(usable),
+            expires_at: at(lifetime),
+        }
     }
 }
 
 /// A token's deadlines on the cache's clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Deadlines {
+    /// When it was asked for.
+    pub(super) born_at: Duration,
     /// From here on a request that sees it has it refreshed.
     pub(super) refresh_at: Duration,
     /// From here on it is not sent.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderValue;
 
 use super::{
-    slot::Held,
+    slot::{Held, aged},
     sync::{Mutex, lock, processors, thread_number},
 };
 use crate::{error::Error, token::Token};
@@ -35,6 +35,8 @@ pub(super) struct Record<C> {
     /// The way back to the cache.
     pub(super) owner: Arc<C>,
     refresh_at: Duration,
+    /// When the token was asked for.
+    born_at: Duration,
 }
 
 impl<C> Shards<C> {
@@ -50,15 +52,16 @@ impl<C> Shards<C> {
         lock(&self.my_shard().record).clone()
     }
 
-    /// The record of this thread's shard, which is put there if there is none.
+    /// The record of this thread's shard, which is put there if it is not one of what is held.
     pub(super) fn mine_or(
         &self,
+        held: &Held,
         record: impl FnOnce() -> Result<Arc<Record<C>>, Error>,
     ) -> Result<Arc<Record<C>>, Error> {
         let mut mine = lock(&self.my_shard().record);
         match &*mine {
-            Some(record) => Ok(Arc::clone(record)),
-            None => Ok(Arc::clone(mine.insert(record()?))),
+            Some(record) if record.is_of(held) => Ok(Arc::clone(record)),
+            _ => Ok(Arc::clone(mine.insert(record()?))),
         }
     }
 
@@ -82,7 +85,17 @@ impl<C> Record<C> {
             token: held.token.clone(),
             owner,
             refresh_at: held.deadlines.refresh_at,
+            born_at: held.deadlines.born_at,
         })
+    }
+
+    /// The token, as old as it is now.
+    pub(super) fn token_at(&self, now: Duration) -> Token {
+        aged(&self.token, self.born_at, now)
+    }
+
+    fn is_of(&self, held: &Held) -> bool {
+        self.token.id() == held.token.id() && self.refresh_at == held.deadlines.refresh_at
     }
 
     /// Whether the token is not due to be refreshed yet.

@@ -11,11 +11,14 @@ use std::{
 use http::HeaderValue;
 
 use super::{
+    acquire::Acquire,
     clock::{Clock, SystemClock},
     core::{Core, JitterSource},
-    lease::{Acquire, TokenLease, try_acquire},
+    fetch::Here,
+    lease::{TokenLease, try_acquire},
     policy::RefreshPolicy,
-    slot::Slot,
+    refresh::refresh,
+    slot::{Slot, Verdict},
     status::CacheStatus,
 };
 use crate::{
@@ -129,7 +132,7 @@ impl TokenCache {
     ///
     /// Cancel safe: the fetch goes on for whoever asks next.
     pub async fn token(&self) -> Result<Token, Error> {
-        Ok(self.lease().await?.token().clone())
+        Ok(self.lease().await?.token())
     }
 
     /// Fetches a token if there is none, so that a wrong secret fails at the start and not at the
@@ -186,16 +189,54 @@ impl TokenCache {
     /// Without such a token it starts a fetch, if there is a tokio runtime here, so that a later
     /// call finds one.
     pub fn try_authorization(&self) -> Option<HeaderValue> {
-        let core = &self.handle.core;
-        let lease = try_acquire(core).or_else(|| {
-            // Polled once, the fetch goes on by itself.
-            match pin!(Acquire::new(Arc::clone(core))).poll(&mut Context::from_waker(Waker::noop()))
-            {
-                Poll::Ready(lease) => lease.ok(),
-                Poll::Pending => None,
-            }
+        let lease = try_acquire(&self.handle.core).or_else(|| match self.poll_once() {
+            Poll::Ready(lease) => lease.ok(),
+            Poll::Pending => None,
         });
         Some(lease?.header_value())
+    }
+
+    /// Gets another token now, whatever the rules say: when a wrong secret has been mended, or a key
+    /// was rotated.
+    ///
+    /// It takes the token of the fetch that is in progress. If there is none, or it fails, or it
+    /// brings the token that was held before, it makes one fetch more, with
+    /// [`RefreshReason::Requested`](crate::RefreshReason::Requested), even in the cooldown after a
+    /// failure. Calls at the same time share it, and calls within a second of a success get that
+    /// token.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token). The token that is held stays in use.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe, as [`token`](Self::token).
+    pub async fn refresh(&self) -> Result<Token, Error> {
+        refresh(Arc::clone(&self.handle.core)).await
+    }
+
+    /// Tells the cache that this token was rejected or revoked, where it learns of that by other
+    /// means than a response through [`OAuthService`](crate::OAuthService).
+    ///
+    /// The token is replaced by the same rules as after a rejection, but it is not used again if
+    /// another one is held: what is revoked is not just not accepted yet. Returns whether anything
+    /// came of it: `false` if the token is not held any more, or if rejections are ignored now.
+    pub fn invalidate(&self, token: &Token) -> bool {
+        let core = &self.handle.core;
+        let here = Here::find();
+        let (verdict, refresh) = core.invalidate(token, here.id());
+        refresh.map(|refresh| here.tend(core, refresh));
+        if verdict == Verdict::Suspended {
+            // Polled once, the fetch that replaces it goes on by itself.
+            let _ = self.poll_once();
+        }
+        matches!(verdict, Verdict::Suspended | Verdict::Refresh)
+    }
+
+    fn poll_once(&self) -> Poll<Result<TokenLease, Error>> {
+        let acquire = pin!(Acquire::new(Arc::clone(&self.handle.core)));
+        acquire.poll(&mut Context::from_waker(Waker::noop()))
     }
 
     /// What the cache is in now, for health checks and metrics. Fetches nothing.

@@ -1,0 +1,51 @@
+//! Getting another token now, whatever the rules say.
+
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use super::{core::Core, fetch::Here, policy::SECOND, waiting::Waiting};
+use crate::{error::Error, fetch::RefreshReason, token::Token};
+
+/// Gets another token: from the fetch that is up, or if that fails or brings the old one, from one
+/// more. Calls at the same time share both, and calls right after a success share that.
+pub(super) async fn refresh(core: Arc<Core>) -> Result<Token, Error> {
+    let (newest, is_recent) = core.inspect(|slot, _, now| {
+        let is_recent = slot.landed_at().is_some_and(|at| now.saturating_sub(at) < SECOND);
+        (slot.newest().map(|held| held.token_at(now)), is_recent && !slot.is_suspended())
+    });
+    if let Some(token) = newest.clone().filter(|_| is_recent) {
+        return Ok(token);
+    }
+    let before = newest.map(|token| token.id());
+    let mut waiting = Waiting::new(core);
+    let mut is_last = false;
+    poll_fn(|cx| poll(&mut waiting, &mut is_last, before, cx)).await
+}
+
+fn poll(
+    waiting: &mut Waiting,
+    is_last: &mut bool,
+    before: Option<u64>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Token, Error>> {
+    loop {
+        if !waiting.is_waiting() {
+            let here = Here::find();
+            let up = waiting.core.refresh(here.id())?;
+            // One that was asked for, by this or another call, is not asked for twice.
+            *is_last |= up.flight.info.reason == RefreshReason::Requested;
+            waiting.wait_for(up, &here)?;
+        }
+        match ready!(waiting.poll(cx)) {
+            Ok(Some(held)) if *is_last || Some(held.token.id()) != before => {
+                return Poll::Ready(Ok(held.token_at(waiting.core.clock.now())));
+            }
+            Err(error) if *is_last => return Poll::Ready(Err(error)),
+            Ok(None) => {}
+            Ok(Some(_)) | Err(_) => *is_last = true,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What of a cache is behind its lock: the slot, and the flights that are up. It says what has to be
+//! done, and starts nothing itself.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::runtime::Id;
+
+use super::{
+    flight::{Flight, Outcome},
+    in_flight::{Begun, FlightInfo, InFlight, Up},
+    policy::{RefreshPolicy, SECOND, YEAR},
+    slot::{Held, Look, Slot, Verdict},
+    sync::AtomicBool,
+};
+use crate::{
+    error::{Error, ErrorKind},
+    fetch::RefreshReason,
+    token::Token,
+};
+
+pub(super) struct State {
+    pub(super) slot: Slot,
+    fetch_timeout: Duration,
+    /// `Some` exactly while a fetch is up: whoever ends one takes it out first.
+    in_flight: Option<Arc<InFlight>>,
+    /// What those wait for who have no token because it is suspended.
+    suspension: Option<Arc<InFlight>>,
+    /// Somebody without a usable token waits for a fetch that began for a stale one.
+    is_joined: bool,
+    /// When a fetch was last lost.
+    lost_at: Option<Instant>,
+}
+
+/// A token that can be used now, and its refresh, if that is due; or a flight to wait for.
+pub(super) enum Found {
+    Usable(Held, Option<Up>),
+    Wait(Up),
+}
+
+/// What the end of a fetch comes to.
+pub(super) struct Ended {
+    pub(super) outcome: Outcome<Result<Held, Error>>,
+    /// The suspension that ends with it.
+    pub(super) suspension: Option<Arc<InFlight>>,
+    /// To be logged.
+    pub(super) error: Option<Error>,
+    pub(super) refreshes_too_fast: bool,
+}
+
+impl State {
+    pub(super) fn new(slot: Slot, policy: &RefreshPolicy) -> Self {
+        Self {
+            slot,
+            fetch_timeout: policy.timeout().min(YEAR),
+            in_flight: None,
+            suspension: None,
+            is_joined: false,
+            lost_at: None,
+        }
+    }
+
+    pub(super) fn is_fetching(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    /// A token that can be used now, and its refresh, if that is due and there is a runtime `here`.
+    pub(super) fn usable(&mut self, here: Option<Id>, now: Duration) -> Option<(Held, Option<Up>)> {
+        match self.slot.look(now) {
+            Look::Fresh(held) => Some((held, None)),
+            Look::Stale(held) => Some((held, self.refresh_stale(here, now))),
+            Look::Nothing => None,
+        }
+    }
+
+    fn refresh_stale(&mut self, here: Option<Id>, now: Duration) -> Option<Up> {
+        if let Some(flight) = &self.in_flight {
+            return Some(Up::joined(flight));
+        }
+        // One that is lost at once, as on a runtime without timers, is not begun for every request.
+        if self.lost_at.is_some_and(|at| at.elapsed() < SECOND) {
+            return None;
+        }
+        // Without a runtime the next request that has one begins it.
+        self.begin(None, here, now).ok()
+    }
+
+    /// A token that can be used now, or the flight that brings one.
+    pub(super) fn acquire(&mut self, here: Option<Id>, now: Duration) -> Result<Found, Error> {
+        if let Some((held, refresh)) = self.usable(here, now) {
+            return Ok(Found::Usable(held, refresh));
+        }
+        let up = match &self.in_flight {
+            Some(flight) => {
+                let is_stale = flight.info.reason == RefreshReason::Stale;
+                self.is_joined |= is_stale && !self.slot.is_suspended();
+                Ok(Up::joined(flight))
+            }
+            None => self.begin(None, here, now),
+        };
+        match up {
+            Ok(up) if self.slot.is_suspended() => Ok(Found::Wait(self.suspend(up, here, now))),
+            Ok(up) => Ok(Found::Wait(up)),
+            Err(error) => {
+                // If nobody can be sent to replace a rejected token, it is used again.
+                self.slot.release(now);
+                let (held, _) = self.usable(None, now).ok_or(error)?;
+                Ok(Found::Usable(held, None))
+            }
+        }
+    }
+
+    /// The resource server rejected this token. Gives the fetch that has to be launched, where
+    /// nobody waits for it.
+    pub(super) fn reject(
+        &mut self,
+        token: &Token,
+        here: Option<Id>,
+        now: Duration,
+    ) -> (Verdict, Option<Up>) {
+        let verdict = self.slot.reject(token.id(), self.is_fetching(), here.is_some(), now);
+        let up = (verdict == Verdict::Refresh && !self.is_fetching())
+            .then(|| self.begin(Some(RefreshReason::Rejected), here, now).ok());
+        (verdict, up.flatten())
+    }
+
+    /// The fetch that brings another token now, whatever the cooldown says.
+    pub(super) fn refresh(&mut self, here: Option<Id>, now: Duration) -> Result<Up, Error> {
+        match &self.in_flight {
+            Some(flight) => Ok(Up::joined(flight)),
+            None => self.begin(Some(RefreshReason::Requested), here, now),
+        }
+    }
+
+    fn begin(
+        &mut self,
+        wanted: Option<RefreshReason>,
+        here: Option<Id>,
+        now: Duration,
+    ) -> Result<Up, Error> {
+        let request = self.slot.request(wanted, now)?;
+        here.ok_or_else(|| Error::new(ErrorKind::NoRuntime))?;
+        let flight = self.flight(request.reason, here, self.fetch_timeout);
+        self.in_flight = Some(Arc::clone(&flight));
+        self.is_joined = false;
+        let begun = Begun { flight: Arc::clone(&flight), request };
+        Ok(Up { flight, begun: Some(begun), patience: None })
+    }
+
+    /// What to wait for in place of a fetch, while the token is suspended.
+    fn suspend(&mut self, up: Up, here: Option<Id>, now: Duration) -> Up {
+        if let Some(suspension) = &self.suspension {
+            return Up { flight: Arc::clone(suspension), ..up };
+        }
+        let patience = self.slot.suspended_for(now);
+        let flight = self.flight(up.flight.info.reason, here, patience);
+        self.suspension = Some(Arc::clone(&flight));
+        Up { flight, begun: up.begun, patience: Some(patience) }
+    }
+
+    fn flight(&self, reason: RefreshReason, here: Option<Id>, time: Duration) -> Arc<InFlight> {
+        Flight::new(FlightInfo {
+            reason,
+            runtime: here,
+            overdue_at: Instant::now() + time + SECOND,
+            is_watched: AtomicBool::new(false),
+        })
+    }
+
+    /// A fetch brought this; `None` if it was given up meanwhile.
+    ///
+    /// The slot changes once per fetch, since one end at most finds it here.
+    pub(super) fn complete(
+        &mut self,
+        flight: &Arc<InFlight>,
+        result: Result<Token, Error>,
+        policy: &RefreshPolicy,
+        called_at: Duration,
+        now: Duration,
+        jitter: f64,
+    ) -> Option<Ended> {
+        self.take(flight)?;
+        let reason = flight.info.reason;
+        let by_rejection = reason == RefreshReason::Rejected;
+        self.slot.settle(now);
+        let mut ended = Ended {
+            outcome: Outcome::Lost,
+            suspension: self.suspension.take(),
+            error: None,
+            refreshes_too_fast: false,
+        };
+        let landed = result.and_then(|token| {
+            let lived = self.slot.lived(&token, now);
+            if lived.is_some() && self.slot.is_suspended() && !by_rejection {
+                // It was asked for before the rejection: those who wait ask once more.
+                return Ok(None);
+            }
+            let since_call = now.saturating_sub(called_at);
+            let deadlines = policy.deadlines(&token, now, since_call, lived, jitter);
+            self.slot.land(token, deadlines, by_rejection, now, jitter).map(Some)
+        });
+        match landed {
+            Ok(None) => {}
+            Ok(Some((held, too_fast))) => {
+                ended.outcome = Outcome::Done(Ok(held));
+                ended.refreshes_too_fast = too_fast;
+            }
+            // Whoever is left with nothing must not get the error of a fetch that was begun long
+            // ago, perhaps before the process was frozen: they begin one of their own.
+            Err(error) if self.is_joined => ended.error = Some(error),
+            Err(error) => {
+                let error = self.slot.fail(&error, called_at, now, jitter);
+                ended.outcome = Outcome::Done(Err(error.clone()));
+                ended.error = Some(error);
+            }
+        }
+        Some(ended)
+    }
+
+    /// A flight ends without a result. Gives the suspension that ends with it.
+    pub(super) fn give_up(&mut self, flight: &Arc<InFlight>) -> Option<Arc<InFlight>> {
+        if self.take(flight).is_some() {
+            self.lost_at = Some(Instant::now());
+            self.slot.give_patience_up();
+            return self.suspension.take();
+        }
+        let suspension = self.suspension.take_if(|up| Arc::ptr_eq(up, flight))?;
+        self.slot.give_patience_up();
+        Some(suspension)
+    }
+
+    /// Takes a fetch out, if it is the one that is up.
+    fn take(&mut self, flight: &Arc<InFlight>) -> Option<Arc<InFlight>> {
+        self.in_flight.take_if(|up| Arc::ptr_eq(up, flight))
+    }
+
+    /// No handle is left: whatever is up ends.
+    pub(super) fn take_all(&mut self) -> [Option<Arc<InFlight>>; 2] {
+        [self.in_flight.take(), self.suspension.take()]
+    }
+}

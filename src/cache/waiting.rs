@@ -1,0 +1,65 @@
+//! Waiting for a flight, wherever it is and whatever becomes of it.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use super::{
+    core::Core,
+    fetch::{Here, is_fetching_for},
+    flight::{Outcome, Waiter},
+    in_flight::{FlightInfo, Up},
+    slot::Held,
+};
+use crate::error::{Error, ErrorKind};
+
+/// Somebody who waits for one flight after the other until there is a result.
+pub(super) struct Waiting {
+    pub(super) core: Arc<Core>,
+    waiter: Option<Waiter<Result<Held, Error>, FlightInfo>>,
+    /// How many flights this has begun, and whether it waits for one of them.
+    begun: u8,
+    leads: bool,
+}
+
+impl Waiting {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core, waiter: None, begun: 0, leads: false }
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiter.is_some()
+    }
+
+    /// Waits for this flight from now on.
+    pub(super) fn wait_for(&mut self, up: Up, here: &Here) -> Result<(), Error> {
+        if up.begun.is_none() && is_fetching_for(&self.core) {
+            return Err(Error::new(ErrorKind::Recursive));
+        }
+        self.leads = up.leads();
+        self.begun += u8::from(self.leads);
+        self.waiter = Some(Waiter::new(here.tend(&self.core, up)));
+        Ok(())
+    }
+
+    /// What the flight brought, or its error; `None` if there is none to wait for any more.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Held>, Error>> {
+        let Some(waiter) = &mut self.waiter else { return Poll::Ready(Ok(None)) };
+        let polled = waiter.poll(cx);
+        if polled.is_pending() {
+            // It may have been moved to another runtime since it was polled last.
+            Here::find().watch(&self.core, waiter.flight());
+        }
+        let outcome = ready!(polled);
+        self.waiter = None;
+        let kind = match outcome {
+            Outcome::Done(result) => return Poll::Ready(result.map(Some)),
+            Outcome::Lost => ErrorKind::NoRuntime,
+            Outcome::Overdue => ErrorKind::Timeout,
+        };
+        // Whoever comes first begins another one, on its own runtime. Two of one's own say that none
+        // can end here; one may have been left behind on a runtime that this came from.
+        Poll::Ready(if self.leads && self.begun == 2 { Err(Error::new(kind)) } else { Ok(None) })
+    }
+}

@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(odd(nested, r#"{"a":["t"],"ttl":60,"token_type":"Bearer"}"#), "");
         let list = "[fetcher.member]\naccess_token='/0/t'\nexpires_in='/1'\ntoken_type='/2'";
         assert_eq!(odd(list, r#"[{"t":"t"},60,"Bearer"]"#), "");
-        let form = "[fetcher]\nanswer_format = 'form'";
+        let form = "[fetcher]\nresponse_format = 'form'";
         assert_eq!(odd(form, "access_token=t&token_type=bearer&expires_in=60"), "");
     }
 

@@ -179,7 +179,7 @@ mod tests {
             "hunter2",
             "hunter2==",
         ] {
-            let shown = shown("[fetcher]\nanswer_format = 'form'", body);
+            let shown = shown("[fetcher]\nresponse_format = 'form'", body);
             assert!(shown.contains("no members") && !shown.contains("hunter2"), "{shown}");
         }
         let odd = r#"{"hunter2 ==":1,"data":{"\u001b[31mhunter2":1,"ttl":2}}"#;

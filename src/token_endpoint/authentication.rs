@@ -68,7 +68,7 @@ impl ClientAuth {
         id: &str,
         secret: &str,
     ) -> Result<(), Error> {
-        let (id_name, secret_name) = (names.of(Parameter::ClientId), names.of(Parameter::Secret));
+        let (id_name, secret_name) = (names.of(Parameter::ClientId), names.of(Parameter::ClientSecret));
         match self {
             Self::Basic => {
                 let value = basic(&form_value(id), &form_value(secret));

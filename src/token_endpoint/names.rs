@@ -12,7 +12,7 @@ pub enum Parameter {
     /// `client_id` (RFC 6749 §2.3.1).
     ClientId,
     /// `client_secret` (RFC 6749 §2.3.1).
-    Secret,
+    ClientSecret,
     /// `grant_type` (RFC 6749 §4.4.2).
     GrantType,
     /// `resource` (RFC 8707 §2).
@@ -25,7 +25,7 @@ impl Parameter {
     pub(super) const ALL: [Self; 6] = [
         Self::Audience,
         Self::ClientId,
-        Self::Secret,
+        Self::ClientSecret,
         Self::GrantType,
         Self::Resource,
         Self::Scope,
@@ -35,7 +35,7 @@ impl Parameter {
         match self {
             Self::Audience => "audience",
             Self::ClientId => "client_id",
-            Self::Secret => "client_secret",
+            Self::ClientSecret => "client_secret",
             Self::GrantType => "grant_type",
             Self::Resource => "resource",
             Self::Scope => "scope",

@@ -39,12 +39,12 @@ pub(crate) fn on(error: &Error, own_certificate: bool) -> String {
             }
             Some("unsupported_grant_type") => &[
                 "Ask whether the client may use the grant `client_credentials`.",
-                "A server that does not find the grant looks elsewhere: try another `placement`.",
+                "A server that does not find the grant looks elsewhere: try another `param_encoding`.",
             ],
             Some("invalid_target") => &["Check `resource` and `audience`."],
             Some(_) => &[
                 "Compare the parameters above with those in the API's documentation.",
-                "Try another `placement`: \"form\", \"json\" or \"query\".",
+                "Try another `param_encoding`: \"form\", \"json\" or \"query\".",
             ],
         },
         ErrorKind::Unavailable if says("causedasendentity") => &[
@@ -76,7 +76,7 @@ pub(crate) fn on(error: &Error, own_certificate: bool) -> String {
         }
         ErrorKind::InvalidResponse => &[
             "Check that `url` is the token endpoint itself, down to the slash at its end.",
-            "If the token stands elsewhere in the answer, say where in [fetcher.member].",
+            "If the token is elsewhere in the response, say where in [fetcher.response_field].",
         ],
         ErrorKind::Fetcher => &["Set what `client_secret` names in the configuration."],
         ErrorKind::Config => &["Change the field in the configuration that is named above."],

@@ -91,10 +91,10 @@ impl Recorder {
         let tls = match trust {
             Trust::Platform => tls
                 .try_with_platform_verifier()
-                .map_err(|error| format!("no certificates: {error}; name one with --ca"))?,
+                .map_err(|error| format!("no trusted certificates: {error}; name one with --ca"))?,
             Trust::Only(path) => {
                 let unusable = |error: &dyn std::fmt::Display| {
-                    format!("{}: this is no certificate in PEM: {error}", path.display())
+                    format!("{}: this is not a PEM certificate: {error}", path.display())
                 };
                 let certificate =
                     CertificateDer::from_pem_file(path).map_err(|error| unusable(&error))?;

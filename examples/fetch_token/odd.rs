@@ -140,7 +140,7 @@ pub(crate) fn findings(
     }
     match seen.at(&places.access_token).map(Value::as_str) {
         None => say("It has no token where one is expected."),
-        Some(None) => say("The token is no text."),
+        Some(None) => say("The token is not a string."),
         Some(Some(token)) if token.len() > 8 * 1024 => {
             say("The token is longer than 8 KiB; many servers take no header of that size.");
         }
@@ -148,31 +148,33 @@ pub(crate) fn findings(
     }
     match seen.at(&places.expires_in) {
         None | Some(Value::Null) => {
-            say("It does not say how long the token lives; the policy's default is taken.");
+            say("It does not say how long the token lives; the policy's default is used.");
         }
         Some(Value::String(text)) if !places.form => match text.trim().parse::<f64>() {
-            Ok(_) => say("The lifetime is a text, not a number."),
-            Err(_) => say("The lifetime is a text that is no number; the default is taken."),
+            Ok(_) => say("The lifetime is a string, not a number."),
+            Err(_) => {
+                say("The lifetime is a string but not a number; the policy's default is used.")
+            }
         },
         Some(Value::Number(number)) => match number.as_f64().unwrap_or_default() {
-            none if none <= 0.0 => say("The token has expired before it came."),
+            none if none <= 0.0 => say("The token had expired before it arrived."),
             some if some < 30.0 => say("The token lives for less than half a minute."),
-            some if some.fract() != 0.0 => say("The lifetime is no whole number."),
+            some if some.fract() != 0.0 => say("The lifetime is not a whole number."),
             _ => {}
         },
         Some(_) => {}
     }
     match seen.at(&places.token_type).map(|value| value.as_str().unwrap_or_default()) {
-        None | Some("") => say("It does not say of which type the token is; Bearer is taken."),
+        None | Some("") => say("It does not say what type the token is; Bearer is assumed."),
         Some(other) if other.eq_ignore_ascii_case("Bearer") => {}
         Some(other) => odd.push(format!("The token type is \"{}\".", mask.printable(other))),
     }
     let mut say = |what: &str| odd.push(what.to_owned());
     if seen.at("refresh_token").is_some() {
-        say("A refresh token comes along, which RFC 6749 §4.4.3 advises against. It is ignored.");
+        say("It has a refresh token, which RFC 6749 §4.4.3 advises against. It is ignored.");
     }
     if seen.at("error").is_some_and(|error| !error.is_null()) {
-        say("It has an `error` in spite of its good status.");
+        say("It has an `error` despite its good status.");
     }
     let words = |scope: &str| {
         let mut words: Vec<_> = scope.split_whitespace().map(str::to_owned).collect();
@@ -229,15 +231,15 @@ mod tests {
             "{\"access_token\":\"t\",\n\"token_type\":\"Bearer\",\"expires_in\":\"3599\",\n}";
         for (body, says) in [
             (bright_pattern, "comma"),
-            (bright_pattern, "lifetime is a text"),
+            (bright_pattern, "lifetime is a string"),
             (r#"{"a":{"b":[1,],},"access_token":"t"}"#, "comma"),
             ("\u{feff}{\"access_token\":\"t\"}", "byte order mark"),
             (r#"{"access_token":"t"}"#, "how long the token lives"),
-            (r#"{"access_token":"t"}"#, "of which type"),
+            (r#"{"access_token":"t"}"#, "what type"),
             (r#"{"access_token":"t","token_type":"BearerToken"}"#, "BearerToken"),
-            (r#"{"access_token":"t","expires_in":0}"#, "expired before"),
+            (r#"{"access_token":"t","expires_in":0}"#, "had expired before"),
             (r#"{"access_token":"t","expires_in":1.5}"#, "less than half a minute"),
-            (r#"{"access_token":"t","expires_in":"soon"}"#, "no number"),
+            (r#"{"access_token":"t","expires_in":"soon"}"#, "not a number"),
             (r#"{"access_token":"t","scope":"a"}"#, "not the one"),
             (r#"{"access_token":"t","refresh_token":"r"}"#, "refresh token"),
             (r#"{"access_token":"t","error":"e"}"#, "`error`"),

@@ -1,4 +1,4 @@
-//! What makes an endpoint of a builder.
+//! From a builder to an endpoint.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,13 +15,13 @@ use super::{
 use crate::error::{BoxError, Error};
 
 impl TokenEndpointBuilder {
-    /// Checks the settings, and asks over this HTTP service. It need not be `Sync`, and should not
-    /// follow redirects.
+    /// Builds an endpoint that sends its requests over this HTTP service. The service need not be
+    /// `Sync`, and should not follow redirects.
     ///
-    /// The body of its requests is of any type that is made from [`Bytes`]: `Bytes` itself,
-    /// `http_body_util::Full<Bytes>`, `reqwest::Body`. A service that takes requests with any body
-    /// does not say which one to use: name it in the closure of a `service_fn`, or as
-    /// `build_with::<_, Bytes, _>(service)`.
+    /// Its requests may have any body that is made from [`Bytes`], for example
+    /// `http_body_util::Full<Bytes>` or `reqwest::Body`. Where nothing else says which one, name it:
+    /// in the closure of a `service_fn`, in the `build::<_, Full<Bytes>>(connector)` of hyper-util's
+    /// client, or, for a service that takes every body, here: `build_with::<_, Bytes, _>(service)`.
     ///
     /// # Errors
     ///
@@ -42,7 +42,7 @@ impl TokenEndpointBuilder {
         self.build_with_transport(HttpTransport::new(http))
     }
 
-    /// Checks the settings, and asks over a service of token requests: layers of your own around an
+    /// Builds an endpoint that sends its requests over layers of your own around an
     /// [`HttpTransport`]. This is where a signed assertion or a proof of possession is added.
     ///
     /// ```
@@ -81,16 +81,12 @@ impl TokenEndpointBuilder {
     {
         let settings = Settings::check(self)?;
         let transport = BoxCloneService::new(transport.map_err(Into::into));
-        Ok(TokenEndpoint {
-            settings,
-            transport: Arc::new(Mutex::new(transport)),
-            without_tls: None,
-        })
+        let transport = Arc::new(Mutex::new(transport));
+        Ok(TokenEndpoint { settings, transport, without_tls: None })
     }
 
-    /// Checks the settings, and asks with an HTTP client of its own: TLS by rustls with the
-    /// platform's root certificates, HTTP/1.1 and HTTP/2, 10 s to connect, no redirects, one pool of
-    /// connections.
+    /// Builds an endpoint with an HTTP client of its own: TLS by rustls with the platform's root
+    /// certificates, HTTP/1.1 and HTTP/2, 10 s to connect, no redirects, one pool of connections.
     ///
     /// # Errors
     ///

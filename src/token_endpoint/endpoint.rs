@@ -103,11 +103,11 @@ impl TokenEndpoint {
         TokenEndpointBuilder::new(url.into())
     }
 
-    /// Another endpoint that differs in some settings and shares this one's HTTP service, and so its
-    /// connections: one per tenant, per audience, per scope.
+    /// Makes another endpoint that differs in some settings and shares this one's HTTP service, and
+    /// so its connections: for example one for each tenant, audience or scope.
     ///
     /// `change` gets a builder with the settings of this endpoint. A list (scope, audience, resource,
-    /// param, header) is replaced by the first call of its setter, and added to by further calls.
+    /// param, header) is replaced by the first call of its setter and added to by further calls.
     ///
     /// ```
     /// # use std::convert::Infallible;
@@ -133,14 +133,14 @@ impl TokenEndpoint {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config); [`Error::field`] names the setter.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config); [`Error::field`] names the setter, or `client`
+    /// if the new URL is https and the client that `build` made found no root certificates.
     pub fn derive(
         &self,
         change: impl FnOnce(TokenEndpointBuilder) -> TokenEndpointBuilder,
     ) -> Result<Self, Error> {
         let builder = change(self.settings.builder.clone().inherited());
-        let settings = Settings::check(builder)?;
-        Self { settings, ..self.clone() }.with_tls_if_needed()
+        Self { settings: Settings::check(builder)?, ..self.clone() }.with_tls_if_needed()
     }
 
     pub(super) fn with_tls_if_needed(self) -> Result<Self, Error> {

@@ -45,7 +45,7 @@ impl Secret {
         Self(Source::Value(secret.into().into()))
     }
 
-    /// The value of this environment variable.
+    /// The value of this environment variable, without line breaks at its end.
     pub fn env(name: impl Into<String>) -> Self {
         Self(Source::Env(name.into()))
     }

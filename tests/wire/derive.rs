@@ -179,15 +179,37 @@ fn a_bad_change_names_its_field() {
     }
 }
 
-/// Whether a derived endpoint can use TLS is up to the platform, not to where the first one is.
+/// Plain HTTP needs no root certificates; what needs them says so when it is built, not later.
+#[cfg(all(feature = "client", target_os = "linux"))]
+#[test]
+fn without_root_certificates() {
+    let nowhere = "/no/such/place";
+    if std::env::var("SSL_CERT_FILE").as_deref() != Ok(nowhere) {
+        // A process cannot change its own environment safely, so this one starts another.
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "derive::without_root_certificates"])
+            .env("SSL_CERT_FILE", nowhere)
+            .env("SSL_CERT_DIR", nowhere)
+            .status();
+        assert!(status.unwrap().success());
+        return;
+    }
+    let plain = builder().url("http://127.0.0.1:1/token").build().unwrap();
+    for refused in [plain.derive(|builder| builder.url(URL)), builder().build()] {
+        let error = refused.unwrap_err();
+        assert_eq!((error.kind(), error.field()), (ErrorKind::Config, Some("client")));
+    }
+    assert!(plain.derive(|builder| builder.scope("other")).is_ok());
+}
+
+/// With root certificates, it does not matter where the first endpoint is.
 #[cfg(feature = "client")]
 #[test]
 fn tls_does_not_depend_on_the_first_url() {
-    let why = |built: Result<TokenEndpoint, tower_oauth::Error>| built.err().map(|e| e.field());
+    let built = builder().build().map_err(|error| error.field());
     let plain = builder().url("http://127.0.0.1:1/token").build().unwrap();
-    let derived = plain.derive(|builder| builder.url(URL));
-    assert_eq!(why(derived), why(builder().build()));
-    assert!(plain.derive(|builder| builder.scope("other")).is_ok());
+    let derived = plain.derive(|builder| builder.url(URL)).map_err(|error| error.field());
+    assert_eq!(format!("{derived:?}"), format!("{built:?}"));
 }
 
 /// What a vendor's function sets is there to be changed.

@@ -109,7 +109,7 @@ pub(super) fn basic(id: &str, secret: &str) -> [Zeroizing<String>; 2] {
 fn insert(to: &mut HeaderMap, name: &str, value: &str, of: &'static str) -> Result<(), Error> {
     let name = parse("auth", name)?;
     if to.contains_key(&name) || TAKEN.contains(&name) {
-        let why = format!("{name} cannot carry it: the request needs this header itself");
+        let why = format!("the request already uses the header {name}");
         return Err(Error::config("auth", why));
     }
     let value = sensitive(of, &name, value)?;

@@ -79,10 +79,8 @@ pub(super) fn read(
     };
     let mut error = Error::new(kind).with_status(status);
     let code = code.map(|(code, _)| code);
-    if let Some(code) = code.filter(|code| {
-        // A code is shown beside words that are withheld, unless it is the secret itself.
-        !withhold.is_in(code) && !withhold.is_in(&code.replace('_', ""))
-    }) {
+    // A code is shown where words are withheld, unless it is the secret itself.
+    if let Some(code) = code.filter(|code| !withhold.is_in(&code.replace('_', ""))) {
         error = error.with_oauth_code(code);
     }
     // What is empty, or only repeats the code in other letters, says nothing.

@@ -31,8 +31,8 @@ pub(super) enum Scalar {
 
 /// What a response holds. It borrows from the text, so that no copy of a token is left behind.
 pub(super) enum Fields<'a> {
-    /// An object, or a list, in which only a pointer finds anything.
-    Json(&'a RawValue),
+    /// The whole, and its members. A list has none: only a pointer finds anything in it.
+    Json(&'a RawValue, HashMap<String, &'a RawValue>),
     Form(Vec<(Cow<'a, str>, Cow<'a, str>)>),
 }
 
@@ -41,8 +41,10 @@ impl<'a> Fields<'a> {
     pub(super) fn of(text: &'a str, format: ResponseFormat) -> Option<Self> {
         match format {
             ResponseFormat::Json => {
-                let json = serde_json::from_str(text).ok().filter(|_| text.starts_with(['{', '[']));
-                json.map(Self::Json)
+                let json = serde_json::from_str(text).ok()?;
+                let members = serde_json::from_str(text).ok();
+                let members = members.or_else(|| text.starts_with('[').then(HashMap::new))?;
+                Some(Self::Json(json, members))
             }
             ResponseFormat::Form => {
                 // A text that is not a form is one name without a value.
@@ -56,8 +58,8 @@ impl<'a> Fields<'a> {
     /// `None` if there is none, or if it is `null` or `false`.
     pub(super) fn get(&self, place: &str) -> Option<Scalar> {
         match self {
-            Self::Json(json) => match place.strip_prefix('/') {
-                None => scalar(child(json, place)?),
+            Self::Json(json, members) => match place.strip_prefix('/') {
+                None => scalar(members.get(place)?),
                 Some(pointer) => {
                     let mut steps = pointer.split('/').map(unescape);
                     scalar(steps.try_fold(*json, |value, step| child(value, &step))?)

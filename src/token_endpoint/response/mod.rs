@@ -59,8 +59,9 @@ impl Reader {
         };
         let place = self.places.of(ResponseField::AccessToken);
         // Only a pointer leads into a list.
-        let is_list = text.starts_with('[') && !place.starts_with('/');
-        let Some(fields) = Fields::of(&text, self.format).filter(|_| !is_list) else {
+        let is_list = self.format == ResponseFormat::Json && text.starts_with('[');
+        let fields = Fields::of(&text, self.format);
+        let Some(fields) = fields.filter(|_| !is_list || place.starts_with('/')) else {
             return Err(self.unreadable(response, &text));
         };
         if error::is_error(&fields) {

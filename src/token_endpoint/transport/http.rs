@@ -123,9 +123,7 @@ fn cause(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(cause) = next {
         let text = Zeroizing::new(cause.to_string());
-        // A URL can have any word in it.
-        let known = |(word, _): &(&str, &str)| text.contains(word) && !text.contains("://");
-        if let Some((_, known)) = KNOWN.into_iter().find(known) {
+        if let Some((_, known)) = KNOWN.into_iter().find(|(words, _)| text.contains(words)) {
             return Some(known.to_owned());
         }
         kind = cause.downcast_ref().map(io::Error::kind).or(kind);

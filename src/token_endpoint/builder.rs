@@ -39,15 +39,15 @@ impl TokenEndpointBuilder {
         Self { url, allow_http: false, template: Template::new(), reader: Reader::default() }
     }
 
-    /// The same settings as somebody else's: the first call of a list's setter replaces the list.
+    /// Marks the settings as somebody else's: the first call of a list's setter replaces the list.
     pub(crate) fn inherited(mut self) -> Self {
         self.template.inherit();
         self
     }
 
     /// Replaces the URL that the builder was made with, for example with that of a sandbox or of a
-    /// test's server. It is plain text: a key in its query is a [`param`](Self::param) with
-    /// [`ParamEncoding::Query`].
+    /// test's server. It is plain text, which errors may repeat: give a key that goes into the query
+    /// as a [`param`](Self::param) that is a [`Secret`], with [`ParamEncoding::Query`].
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = url.into();
         self
@@ -65,7 +65,8 @@ impl TokenEndpointBuilder {
 
     /// The client's id (RFC 6749 §2.2). It is required, except with [`ClientAuth::None`].
     ///
-    /// Text is plain; an id that is a key, or that is read for every token, is a [`Secret`].
+    /// A string is plain text, which errors may show; give an id that is a key, or that is read for
+    /// every token, as a [`Secret`].
     pub fn client_id(mut self, id: impl Into<Value>) -> Self {
         self.template.client_id = Some(id.into());
         self
@@ -101,8 +102,8 @@ impl TokenEndpointBuilder {
     /// Another parameter. Each call adds one; a name may repeat. Id, secret, grant type and scope, which
     /// a request has once (RFC 6749 §3.2), cannot be set like this.
     ///
-    /// Text is plain and may be shown. A key is a [`Secret`], and can be read for every token: IBM
-    /// Cloud's `apikey`, the `password` of others.
+    /// A string is plain text, which errors may show. Give a key as a [`Secret`], which can be read for
+    /// every token: IBM Cloud's `apikey`, the `password` of others.
     ///
     /// ```
     /// # use tower_oauth::TokenEndpoint;
@@ -121,8 +122,8 @@ impl TokenEndpointBuilder {
     /// Another header of the token request. Each call adds one. It replaces
     /// `Accept: application/json` or `Cache-Control: no-store` if it is one of these.
     ///
-    /// Text is plain and may be shown. A key is a [`Secret`], and can be read for every token: Azure
-    /// API Management's `Ocp-Apim-Subscription-Key`.
+    /// A string is plain text, which errors may show. Give a key as a [`Secret`], which can be read for
+    /// every token: Azure API Management's `Ocp-Apim-Subscription-Key`.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.template.headers.push((name.into(), value.into()));
         self

@@ -4,8 +4,8 @@ use super::secret::Secret;
 
 /// The value of an id, a parameter or a header: plain text, or a [`Secret`].
 ///
-/// Text is plain, however it is called. An error may show it, if the server repeats it, and so may
-/// `Debug`. A key is a [`Secret`], and neither shows it.
+/// A string is plain text, whatever the parameter is called: an error shows it if the server repeats
+/// it, and so does `Debug`. Give a key as a [`Secret`], which neither of them shows.
 ///
 /// ```
 /// use tower_oauth::token_endpoint::{Secret, Value};

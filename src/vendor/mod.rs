@@ -1,7 +1,8 @@
 //! Token APIs that differ from the textbook, as data.
 //!
 //! Each function gives the ordinary [`TokenEndpointBuilder`](crate::token_endpoint::TokenEndpointBuilder),
-//! set to what the API's own documentation asks for. Every setting can still be changed; use
+//! set to what the API's own documentation asks for. Every setting can still be changed, and the first
+//! call of [`scope`](crate::token_endpoint::TokenEndpointBuilder::scope) replaces the scope; use
 //! [`base_url`](crate::token_endpoint::TokenEndpointBuilder::base_url) for another host, such as a
 //! test's. The same settings as a configuration file are on each function's page.
 //!

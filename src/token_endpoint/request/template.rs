@@ -39,7 +39,7 @@ impl Template {
         Self { grant_type, method: Method::POST, ..Self::default() }
     }
 
-    /// From here on the first call of a list's setter replaces the list.
+    /// Marks the lists as somebody else's: the first call of a setter replaces its list.
     pub(crate) fn inherit(&mut self) {
         self.scopes.inherited = true;
         self.audiences.inherited = true;

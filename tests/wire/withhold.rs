@@ -200,7 +200,7 @@ async fn a_text_that_looks_like_the_secret_all_the_way() {
             let error = read(with(secret), response(400, start.repeat(size))).await.unwrap_err();
             assert!(error.description().unwrap().starts_with(start));
             // Quadratic work would take minutes.
-            assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+            assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
         }
     }
 }

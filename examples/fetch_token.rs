@@ -2,7 +2,7 @@
 //! not work.
 //!
 //! ```sh
-//! cargo run --example fetch_token --features client -- --config examples/endpoints/dqe.toml
+//! cargo run --example fetch_token --features client -- --config src/vendor/dqe.toml
 //! ```
 //!
 //! Secrets and tokens are never shown. The exit status is 0 only with a token: 1 without one, 2 if
@@ -46,7 +46,7 @@ use screen::Screen;
 /// the configuration or the command line cannot be used, 3 after a dry run.
 #[derive(Parser)]
 struct Arguments {
-    /// The settings of the token endpoint, in TOML; examples are in `examples/endpoints/`
+    /// The settings of the token endpoint, in TOML; examples are in `src/vendor/`
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 
@@ -95,7 +95,7 @@ async fn run(arguments: &Arguments, out: Arc<Mutex<dyn Write + Send>>) -> Result
         None => Trust::Platform,
         Some(path) => Trust::Only(path.clone()),
     };
-    // Before it is sent: who waits for an answer that does not come sees what was asked.
+    // Before it is sent: who waits in vain for a response sees what was asked.
     let before = {
         let screen = screen.clone();
         move |request: &_| {
@@ -121,14 +121,14 @@ async fn run(arguments: &Arguments, out: Arc<Mutex<dyn Write + Send>>) -> Result
         return Ok(DRY_RUN);
     }
     screen.learn(|mask| {
-        let seen = record.answer.as_ref().map(|answer| odd::Seen::of(&answer.body, &places));
+        let seen = record.response.as_ref().map(|response| odd::Seen::of(&response.body, &places));
         let found = seen.as_ref().and_then(|seen| seen.at(&places.access_token)?.as_str());
         let token = result.as_ref().ok().map(|(token, _)| token.expose_secret());
         found.into_iter().chain(token).for_each(|token| mask.hide(token));
     });
     let mask = screen.mask();
-    if let Some(answer) = &record.answer {
-        screen.say(&format!("Answer\n{}\n", show::answer(answer, &places, &mask)));
+    if let Some(response) = &record.response {
+        screen.say(&format!("Response\n{}\n", show::response(response, &places, &mask)));
     }
     let code = match &result {
         Ok((token, tokens)) => {
@@ -142,10 +142,10 @@ async fn run(arguments: &Arguments, out: Arc<Mutex<dyn Write + Send>>) -> Result
             NO_TOKEN
         }
     };
-    if let Some(answer) = &record.answer {
-        let odd = odd::findings(answer, &places, record.scope().as_deref());
+    if let Some(response) = &record.response {
+        let odd = odd::findings(response, &places, record.scope().as_deref(), &mask);
         if !odd.is_empty() {
-            screen.say(&format!("What is odd about the answer\n{}\n", show::list(&odd)));
+            screen.say(&format!("What is odd about the response\n{}\n", show::list(&odd)));
         }
     }
     Ok(code)

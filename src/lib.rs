@@ -123,7 +123,7 @@
 //! |---|---|---|
 //! | `token-endpoint` | yes | `TokenEndpoint`, the HTTP fetcher, over any HTTP service, and `vendor` |
 //! | `client` | no | a ready-made HTTP client for it: hyper-util and rustls with the platform's roots |
-//! | `config` | no | the fetcher and its policy from a configuration file, by serde |
+//! | `config` | no | the policy, and with `token-endpoint` the fetcher, from a configuration file, by serde |
 //! | `testing` | no | `testing::AuthorizationServer`, to test against |
 //!
 //! Without any of them the crate depends on `http`, `tower-service`, `tower-layer`, tokio's runtime
@@ -167,7 +167,7 @@ pub use layer::OAuthLayer;
 pub use service::OAuthService;
 pub use token::Token;
 #[cfg(feature = "token-endpoint")]
-pub use token_endpoint::TokenEndpoint;
+pub use token_endpoint::endpoint::TokenEndpoint;
 
 /// The examples of the README compile.
 #[cfg(all(doctest, feature = "client"))]

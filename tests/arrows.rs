@@ -54,6 +54,48 @@ const MAP: &[Room] = &[
             ("token_cache", &["clock", "core", "lease", "policy", "slot", "status"]),
         ],
     ),
+    (
+        "token_endpoint",
+        &[
+            ("list", &[]),
+            ("secret", &[]),
+            ("value", &["secret"]),
+            ("request", &["list", "secret", "value"]),
+            ("response", &[]),
+            ("transport", &["request"]),
+            ("builder", &["request", "response", "secret", "value"]),
+            ("validate", &["builder", "request", "response", "secret"]),
+            ("settings", &["builder", "request", "secret", "validate"]),
+            ("endpoint", &["builder", "request", "response", "settings", "transport"]),
+            ("build", &["builder", "endpoint", "request", "settings", "transport"]),
+            ("config", &["builder", "request", "response", "secret", "value"]),
+        ],
+    ),
+    (
+        "token_endpoint/request",
+        &[
+            ("params", &[]),
+            ("renames", &[]),
+            ("headers", &[]),
+            ("endpoint_request", &["params"]),
+            ("encode", &["endpoint_request", "params"]),
+            ("authentication", &["encode", "endpoint_request", "headers", "renames"]),
+            ("template", &["authentication", "endpoint_request", "headers", "renames"]),
+        ],
+    ),
+    (
+        "token_endpoint/response",
+        &[
+            ("field", &[]),
+            ("lenient", &[]),
+            ("withhold", &[]),
+            ("fields", &["lenient"]),
+            ("lifetime", &["fields"]),
+            ("error", &["fields", "withhold"]),
+        ],
+    ),
+    ("token_endpoint/transport", &[("client", &[]), ("http", &[])]),
+    ("token_endpoint/config", &[("many", &[]), ("secret", &["many"])]),
 ];
 
 fn source() -> PathBuf {

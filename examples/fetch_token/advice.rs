@@ -30,53 +30,53 @@ pub(crate) fn on(error: &Error, own_certificate: bool) -> String {
         }
         ErrorKind::Denied => match error.oauth_code() {
             Some("invalid_client" | "unauthorized_client") | None => &[
-                "Compare id and secret with what the API's console shows, blanks at the end included.",
+                "Compare id and secret with what the API's console shows, down to trailing spaces.",
                 "Try another `auth`: \"basic\", \"basic_raw\" and \"body\" are all common.",
                 "Make sure that they are for this host: test and production seldom share them.",
             ],
             Some("invalid_scope") => {
-                &["Ask whoever runs the API how `scope` is spelt, and leave it out to see."]
+                &["Ask whoever runs the API how to spell `scope`, or try without it."]
             }
             Some("unsupported_grant_type") => &[
                 "Ask whether the client may use the grant `client_credentials`.",
-                "A server that does not find the grant looks elsewhere: try another `placement`.",
+                "The server may look for the grant elsewhere: try another `param_encoding`.",
             ],
             Some("invalid_target") => &["Check `resource` and `audience`."],
             Some(_) => &[
                 "Compare the parameters above with those in the API's documentation.",
-                "Try another `placement`: \"form\", \"json\" or \"query\".",
+                "Try another `param_encoding`: \"form\", \"json\" or \"query\".",
             ],
         },
         ErrorKind::Unavailable if says("causedasendentity") => &[
-            "The server's certificate is one of an authority (`openssl req -x509` makes such ones),",
-            "which must not be a server's. Make one with `-addext basicConstraints=critical,CA:FALSE`.",
+            "The server's certificate is a certificate authority's (`openssl req -x509` makes those),",
+            "which a server must not use. Make one with `-addext basicConstraints=critical,CA:FALSE`.",
         ],
         ErrorKind::Unavailable if says("notvalidforname") => &[
             "The server's certificate does not name the host in `url`: use the name that it has, or",
             "make one with `-addext subjectAltName=DNS:<host>` (`IP:<address>`); a CN does not count.",
         ],
         ErrorKind::Unavailable if says("certificate") && own_certificate => {
-            &["The certificate of --ca is not the one that this server has."]
+            &["The certificate of --ca is not the one that this server uses."]
         }
-        ErrorKind::Unavailable if says("certificate") => {
-            &["If the server's certificate is self-signed, get it as a file and name it with --ca."]
-        }
+        ErrorKind::Unavailable if says("certificate") => &[
+            "If the server's certificate is self-signed, save it to a file and name it with --ca.",
+        ],
         ErrorKind::Unavailable if says("dns") || says("lookup") => {
             &["The host's name is not known here: check `url`, and the network or VPN."]
         }
         ErrorKind::Unavailable if says("refused") => {
-            &["Nobody listens there: check the host and the port in `url`."]
+            &["Nothing listens there: check the host and the port in `url`."]
         }
         ErrorKind::Unavailable if status.is_none() => {
             &["Check the network, the proxy and the firewall between here and the host in `url`."]
         }
-        ErrorKind::Unavailable => &["The server has a problem of its own, or asks for patience."],
+        ErrorKind::Unavailable => &["The server has a problem of its own, or asks you to wait."],
         ErrorKind::Timeout => {
             &["Check the network and the firewall; `fetch_timeout` in [refresh] allows more time."]
         }
         ErrorKind::InvalidResponse => &[
             "Check that `url` is the token endpoint itself, down to the slash at its end.",
-            "If the token stands elsewhere in the answer, say where in [fetcher.member].",
+            "If the token is elsewhere in the response, say where in [fetcher.response_field].",
         ],
         ErrorKind::Fetcher => &["Set what `client_secret` names in the configuration."],
         ErrorKind::Config => &["Change the field in the configuration that is named above."],

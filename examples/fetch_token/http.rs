@@ -35,10 +35,10 @@ pub(crate) enum Trust {
 #[derive(Default)]
 pub(crate) struct Record {
     pub(crate) request: Option<(request::Parts, Bytes)>,
-    pub(crate) answer: Option<Answer>,
+    pub(crate) response: Option<Received>,
 }
 
-pub(crate) struct Answer {
+pub(crate) struct Received {
     pub(crate) head: response::Parts,
     pub(crate) body: Bytes,
     pub(crate) time: Duration,
@@ -50,8 +50,8 @@ impl Record {
         let query = parts.uri.query().unwrap_or_default();
         let query = form_urlencoded::parse(query.as_bytes()).into_owned();
         match serde_json::from_slice::<serde_json::Map<_, _>>(body) {
-            Ok(members) => query
-                .chain(members.into_iter().map(|(name, value)| match value {
+            Ok(fields) => query
+                .chain(fields.into_iter().map(|(name, value)| match value {
                     serde_json::Value::String(value) => (name, value),
                     value => (name, value.to_string()),
                 }))
@@ -91,10 +91,10 @@ impl Recorder {
         let tls = match trust {
             Trust::Platform => tls
                 .try_with_platform_verifier()
-                .map_err(|error| format!("no certificates: {error}; name one with --ca"))?,
+                .map_err(|error| format!("no trusted certificates: {error}; name one with --ca"))?,
             Trust::Only(path) => {
                 let unusable = |error: &dyn std::fmt::Display| {
-                    format!("{}: this is no certificate in PEM: {error}", path.display())
+                    format!("{}: this is not a PEM certificate: {error}", path.display())
                 };
                 let certificate =
                     CertificateDer::from_pem_file(path).map_err(|error| unusable(&error))?;
@@ -146,8 +146,8 @@ impl Service<Request<Full<Bytes>>> for Recorder {
                 return Err("a dry run sends nothing".into());
             }
             let started = Instant::now();
-            let answer = this.http.request(Request::from_parts(head, body)).await?;
-            let (head, mut body) = answer.into_parts();
+            let response = this.http.request(Request::from_parts(head, body)).await?;
+            let (head, mut body) = response.into_parts();
             // More than the library reads, so that it is the one to complain.
             let mut read = Vec::new();
             while read.len() <= 1024 * 1024 {
@@ -155,8 +155,9 @@ impl Service<Request<Full<Bytes>>> for Recorder {
                 read.extend_from_slice(&frame?.into_data().unwrap_or_default());
             }
             let body = Bytes::from(read);
-            let answer = Answer { head: head.clone(), body: body.clone(), time: started.elapsed() };
-            this.keep(|record| record.answer = Some(answer));
+            let received =
+                Received { head: head.clone(), body: body.clone(), time: started.elapsed() };
+            this.keep(|record| record.response = Some(received));
             Ok(Response::from_parts(head, Full::new(body)))
         })
     }

@@ -6,14 +6,14 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{header, request};
 
-// The library's own, which finds a secret in whatever encoding a server echoes it.
-#[path = "../../src/token_endpoint/echo.rs"]
-mod echo;
+// The library's own, which finds a secret in whatever encoding a server repeats it.
+#[path = "../../src/token_endpoint/response/withhold.rs"]
+mod withhold;
 
 use crate::http_client::Record;
-use echo::Secrets;
+use withhold::Withhold;
 
-/// Parameters and members that are not secret. All others may be, whatever they are called.
+/// Parameters and fields that are not secret. All others may be, whatever they are called.
 const PUBLIC: [&str; 9] = [
     "audience",
     "client_id",
@@ -26,8 +26,10 @@ const PUBLIC: [&str; 9] = [
     "type",
 ];
 
-/// What is shorter is no key, and would take words out of the text.
+/// A shorter text is in every other line by chance.
 const SHORTEST_KEY: usize = 4;
+
+const WITHHELD: &str = "*** (withheld: a secret may be in it)";
 
 /// Which parameters may be shown, and what must not be wherever it stands.
 #[derive(Clone, Default)]
@@ -44,7 +46,7 @@ impl Mask {
         let table = |name: &str| config.get("fetcher")?.get(name)?.as_table();
         let mut private = HashSet::new();
         private.extend(table("param").into_iter().flatten().map(|(name, _)| name.clone()));
-        let renamed = |name: &str| Some(table("name")?.get(name)?.as_str()?.to_owned());
+        let renamed = |name: &str| Some(table("rename_param")?.get(name)?.as_str()?.to_owned());
         // An id by another name is a key.
         private.extend(["client_secret", "client_id"].into_iter().filter_map(renamed));
         private.remove("client_id");
@@ -69,7 +71,6 @@ impl Mask {
                 let pair = STANDARD.decode(credentials).unwrap_or_default();
                 let pair = String::from_utf8_lossy(&pair);
                 if let Some((_, secret)) = pair.split_once(':') {
-                    self.hide(&pair);
                     self.hide(secret);
                     let form = format!("={secret}");
                     let decoded = form_urlencoded::parse(form.as_bytes());
@@ -83,26 +84,37 @@ impl Mask {
 
     /// Hides this wherever it stands.
     pub(crate) fn hide(&mut self, secret: &str) {
-        if secret.len() >= SHORTEST_KEY {
-            self.secrets.push(secret.to_owned());
-        }
+        self.secrets.push(secret.to_owned());
     }
 
     pub(crate) fn is_public(&self, name: &str) -> bool {
         PUBLIC.contains(&name) && !self.private.contains(name)
     }
 
-    /// The text without what must not be shown.
+    /// The text without the lines that must not be shown.
     pub(crate) fn over(&self, text: &str) -> String {
-        Secrets::new(self.secrets.iter().map(String::as_str)).replace(text, false).to_string()
+        let is_in = |secret: &String, line: &str| {
+            let withhold = Withhold::new([secret.as_str()]);
+            match withhold.words("") {
+                Some(_) => withhold.is_in(line),
+                // It cannot be told from ordinary words: only all of it counts.
+                None => secret.len() >= SHORTEST_KEY && line.contains(secret),
+            }
+        };
+        let hides = |line| self.secrets.iter().any(|secret| is_in(secret, line));
+        let shown = |line| if hides(line) { WITHHELD } else { line };
+        text.split('\n').map(shown).collect::<Vec<_>>().join("\n")
     }
 
-    /// What a server wrote: it cannot move the cursor, and is cut only when no secret is in it.
-    pub(crate) fn printable(&self, text: &str) -> String {
-        let start: String = text.chars().take(1000).collect();
-        let secrets = Secrets::new(self.secrets.iter().map(String::as_str));
-        let text = secrets.replace(&start, start.len() < text.len());
+    /// What we wrote ourselves, as it can be printed.
+    pub(crate) fn own(text: &str) -> String {
         text.chars().flat_map(char::escape_debug).take(200).collect()
+    }
+
+    /// What a server wrote: it cannot move the cursor, and no secret is in it.
+    pub(crate) fn printable(&self, text: &str) -> String {
+        let withhold = Withhold::new(self.secrets.iter().map(String::as_str));
+        withhold.words(text).unwrap_or_else(|| WITHHELD.to_owned())
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is odd about an answer, in plain words.
+//! What is odd about a response, in plain words.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,12 +6,12 @@ use http::{StatusCode, header};
 use serde_json::{Map, Value};
 
 // The library's own, so that the two read the same.
-#[path = "../../src/token_endpoint/lenient.rs"]
+#[path = "../../src/token_endpoint/response/lenient.rs"]
 mod lenient;
 
-use crate::http_client::Answer;
+use crate::{http_client::Received, mask::Mask};
 
-/// Where the configuration says that the answer has its members.
+/// Where the configuration says that the response has its fields.
 pub(crate) struct Places {
     pub(crate) access_token: String,
     pub(crate) expires_in: String,
@@ -23,24 +23,25 @@ impl Places {
     pub(crate) fn of(config: &str) -> Self {
         let config: toml::Table = config.parse().unwrap_or_default();
         let fetcher = config.get("fetcher");
-        let member = |name: &str| {
-            let place = fetcher.and_then(|fetcher| fetcher.get("member")?.get(name)?.as_str());
+        let field = |name: &str| {
+            let place =
+                fetcher.and_then(|fetcher| fetcher.get("response_field")?.get(name)?.as_str());
             place.unwrap_or(name).to_owned()
         };
         let format = fetcher.and_then(|fetcher| fetcher.get("response_format")?.as_str());
         Self {
-            access_token: member("access_token"),
-            expires_in: member("expires_in"),
-            token_type: member("token_type"),
+            access_token: field("access_token"),
+            expires_in: field("expires_in"),
+            token_type: field("token_type"),
             form: format == Some("form"),
         }
     }
 }
 
-/// The answer as strict readers see it, and what they stumble over.
+/// The response as strict readers see it, and what they stumble over.
 pub(crate) struct Seen {
-    pub(crate) members: Option<Map<String, Value>>,
-    /// An answer that is a list has none, but a pointer may lead into it.
+    pub(crate) fields: Option<Map<String, Value>>,
+    /// A list has none, but a pointer may lead into it.
     list: Option<Value>,
     byte_order_mark: bool,
     trailing_comma: bool,
@@ -59,22 +60,22 @@ impl Seen {
             let is_form = |(name, value): &(String, String)| {
                 !value.is_empty() && known.contains(&name.as_str())
             };
-            let members = pairs.iter().any(is_form).then(|| {
+            let fields = pairs.iter().any(is_form).then(|| {
                 pairs.into_iter().map(|(name, value)| (name, Value::String(value))).collect()
             });
-            return Self { members, list: None, byte_order_mark, trailing_comma: false };
+            return Self { fields, list: None, byte_order_mark, trailing_comma: false };
         }
         let strict: Option<Value> = serde_json::from_str(bare).ok();
         let lenient = || serde_json::from_str(&lenient::without_trailing_commas(bare)).ok();
         let trailing_comma = strict.is_none() && lenient().is_some();
-        let (members, list) = match strict.or_else(lenient) {
-            Some(Value::Object(members)) => (Some(members), None),
+        let (fields, list) = match strict.or_else(lenient) {
+            Some(Value::Object(fields)) => (Some(fields), None),
             other => (None, other.filter(Value::is_array)),
         };
-        Self { members, list, byte_order_mark, trailing_comma }
+        Self { fields, list, byte_order_mark, trailing_comma }
     }
 
-    /// The member under this name, or where this JSON pointer leads to.
+    /// The field of this name, or where this JSON pointer leads to.
     pub(crate) fn at<'a>(&'a self, place: &str) -> Option<&'a Value> {
         let mut steps = place.strip_prefix('/').unwrap_or(place).split('/');
         let step_into = |value: &'a Value, step: &str| match value {
@@ -84,19 +85,24 @@ impl Seen {
         if let Some(list) = &self.list {
             return place.starts_with('/').then(|| steps.try_fold(list, step_into))?;
         }
-        let members = self.members.as_ref()?;
+        let fields = self.fields.as_ref()?;
         if !place.starts_with('/') {
-            return members.get(place);
+            return fields.get(place);
         }
-        let first = members.get(&steps.next()?.replace("~1", "/").replace("~0", "~"))?;
+        let first = fields.get(&steps.next()?.replace("~1", "/").replace("~0", "~"))?;
         steps.try_fold(first, step_into)
     }
 }
 
-pub(crate) fn findings(answer: &Answer, places: &Places, asked: Option<&str>) -> Vec<String> {
+pub(crate) fn findings(
+    response: &Received,
+    places: &Places,
+    asked: Option<&str>,
+    mask: &Mask,
+) -> Vec<String> {
     let mut odd = Vec::new();
     let mut say = |what: String| odd.push(what);
-    let Answer { head, body, .. } = answer;
+    let Received { head, body, .. } = response;
     let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
 
     if let Some(date) = header(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok()) {
@@ -109,14 +115,14 @@ pub(crate) fn findings(answer: &Answer, places: &Places, asked: Option<&str>) ->
     let content_type = header(header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
     let expected = if places.form { "x-www-form-urlencoded" } else { "json" };
     if !content_type.contains(expected) {
-        say(format!("Its Content-Type is \"{}\".", content_type.escape_debug()));
+        say(format!("Its Content-Type is \"{}\".", mask.printable(&content_type)));
     }
     let seen = Seen::of(body, places);
     if seen.byte_order_mark {
         say("It begins with a byte order mark, which JSON does not allow (RFC 8259 §8.1).".into());
     }
     if seen.trailing_comma {
-        say("A comma follows a last member, which JSON does not allow. It is ignored.".into());
+        say("A comma follows a last field, which JSON does not allow. It is ignored.".into());
     }
     if !head.status.is_success() {
         return odd;
@@ -125,8 +131,8 @@ pub(crate) fn findings(answer: &Answer, places: &Places, asked: Option<&str>) ->
     if head.status != StatusCode::OK {
         say("A token comes with status 200 (RFC 6749 §5.1); this is another one.");
     }
-    if seen.list.is_none() && seen.members.as_ref().is_none_or(Map::is_empty) {
-        say("It has no members at all.");
+    if seen.list.is_none() && seen.fields.as_ref().is_none_or(Map::is_empty) {
+        say("It has no fields at all.");
         return odd;
     }
     if !header(header::CACHE_CONTROL).unwrap_or_default().contains("no-store") {
@@ -134,7 +140,7 @@ pub(crate) fn findings(answer: &Answer, places: &Places, asked: Option<&str>) ->
     }
     match seen.at(&places.access_token).map(Value::as_str) {
         None => say("It has no token where one is expected."),
-        Some(None) => say("The token is no text."),
+        Some(None) => say("The token is not a string."),
         Some(Some(token)) if token.len() > 8 * 1024 => {
             say("The token is longer than 8 KiB; many servers take no header of that size.");
         }
@@ -142,31 +148,33 @@ pub(crate) fn findings(answer: &Answer, places: &Places, asked: Option<&str>) ->
     }
     match seen.at(&places.expires_in) {
         None | Some(Value::Null) => {
-            say("It does not say how long the token lives; the policy's default is taken.");
+            say("It does not say how long the token lives; the policy's default is used.");
         }
         Some(Value::String(text)) if !places.form => match text.trim().parse::<f64>() {
-            Ok(_) => say("The lifetime is a text, not a number."),
-            Err(_) => say("The lifetime is a text that is no number; the default is taken."),
+            Ok(_) => say("The lifetime is a string, not a number."),
+            Err(_) => {
+                say("The lifetime is a string but not a number; the policy's default is used.")
+            }
         },
         Some(Value::Number(number)) => match number.as_f64().unwrap_or_default() {
-            none if none <= 0.0 => say("The token has expired before it came."),
+            none if none <= 0.0 => say("The token had expired before it arrived."),
             some if some < 30.0 => say("The token lives for less than half a minute."),
-            some if some.fract() != 0.0 => say("The lifetime is no whole number."),
+            some if some.fract() != 0.0 => say("The lifetime is not a whole number."),
             _ => {}
         },
         Some(_) => {}
     }
     match seen.at(&places.token_type).map(|value| value.as_str().unwrap_or_default()) {
-        None | Some("") => say("It does not say of which type the token is; Bearer is taken."),
+        None | Some("") => say("It does not say what type the token is; Bearer is assumed."),
         Some(other) if other.eq_ignore_ascii_case("Bearer") => {}
-        Some(other) => odd.push(format!("The token type is \"{}\".", other.escape_debug())),
+        Some(other) => odd.push(format!("The token type is \"{}\".", mask.printable(other))),
     }
     let mut say = |what: &str| odd.push(what.to_owned());
     if seen.at("refresh_token").is_some() {
-        say("A refresh token comes along, which RFC 6749 §4.4.3 advises against. It is ignored.");
+        say("It has a refresh token, which RFC 6749 §4.4.3 advises against. It is ignored.");
     }
     if seen.at("error").is_some_and(|error| !error.is_null()) {
-        say("It has an `error` in spite of its good status.");
+        say("It has an `error` despite its good status.");
     }
     let words = |scope: &str| {
         let mut words: Vec<_> = scope.split_whitespace().map(str::to_owned).collect();
@@ -194,25 +202,26 @@ mod tests {
     fn odd(config: &str, body: &str) -> String {
         let places = Places::of(config);
         let kind = if places.form { "application/x-www-form-urlencoded" } else { "text/json" };
-        let answer = Response::builder()
+        let response = Response::builder()
             .header("content-type", kind)
             .header("cache-control", "no-store")
             .body(())
             .unwrap();
-        let head = answer.into_parts().0;
-        let answer = Answer { head, body: body.to_owned().into(), time: Duration::ZERO };
-        findings(&answer, &places, Some("a b")).join(" ")
+        let head = response.into_parts().0;
+        let received = Received { head, body: body.to_owned().into(), time: Duration::ZERO };
+        findings(&received, &places, Some("a b"), &Mask::default()).join(" ")
     }
 
     #[test]
     fn what_is_usual_is_not_odd() {
         let usual = r#"{"access_token":"t","token_type":"bearer","expires_in":3600,"scope":"b a"}"#;
         assert_eq!(odd("", usual), "");
-        let nested = "[fetcher.member]\naccess_token = '/a/0'\nexpires_in = '/ttl'";
+        let nested = "[fetcher.response_field]\naccess_token = '/a/0'\nexpires_in = '/ttl'";
         assert_eq!(odd(nested, r#"{"a":["t"],"ttl":60,"token_type":"Bearer"}"#), "");
-        let list = "[fetcher.member]\naccess_token='/0/t'\nexpires_in='/1'\ntoken_type='/2'";
+        let list =
+            "[fetcher.response_field]\naccess_token='/0/t'\nexpires_in='/1'\ntoken_type='/2'";
         assert_eq!(odd(list, r#"[{"t":"t"},60,"Bearer"]"#), "");
-        let form = "[fetcher]\nanswer_format = 'form'";
+        let form = "[fetcher]\nresponse_format = 'form'";
         assert_eq!(odd(form, "access_token=t&token_type=bearer&expires_in=60"), "");
     }
 
@@ -222,20 +231,20 @@ mod tests {
             "{\"access_token\":\"t\",\n\"token_type\":\"Bearer\",\"expires_in\":\"3599\",\n}";
         for (body, says) in [
             (bright_pattern, "comma"),
-            (bright_pattern, "lifetime is a text"),
+            (bright_pattern, "lifetime is a string"),
             (r#"{"a":{"b":[1,],},"access_token":"t"}"#, "comma"),
             ("\u{feff}{\"access_token\":\"t\"}", "byte order mark"),
             (r#"{"access_token":"t"}"#, "how long the token lives"),
-            (r#"{"access_token":"t"}"#, "of which type"),
+            (r#"{"access_token":"t"}"#, "what type"),
             (r#"{"access_token":"t","token_type":"BearerToken"}"#, "BearerToken"),
-            (r#"{"access_token":"t","expires_in":0}"#, "expired before"),
+            (r#"{"access_token":"t","expires_in":0}"#, "had expired before"),
             (r#"{"access_token":"t","expires_in":1.5}"#, "less than half a minute"),
-            (r#"{"access_token":"t","expires_in":"soon"}"#, "no number"),
+            (r#"{"access_token":"t","expires_in":"soon"}"#, "not a number"),
             (r#"{"access_token":"t","scope":"a"}"#, "not the one"),
             (r#"{"access_token":"t","refresh_token":"r"}"#, "refresh token"),
             (r#"{"access_token":"t","error":"e"}"#, "`error`"),
-            ("{}", "no members"),
-            ("<html>", "no members"),
+            ("{}", "no fields"),
+            ("<html>", "no fields"),
             (r#"{"token":"t"}"#, "no token where"),
         ] {
             let said = odd("", body);

@@ -8,12 +8,12 @@ use serde_json::Value;
 use tower_oauth::{Token, TokenCache};
 
 use crate::{
-    http_client::{Answer, Record},
+    http_client::{Received, Record},
     mask::{Mask, masked},
     odd::{Places, Seen},
 };
 
-/// Headers of an answer that say something about tokens, or about who answered.
+/// Headers of a response that say something about tokens, or about who responded.
 const TELLING: [HeaderName; 10] = [
     header::CONTENT_TYPE,
     header::DATE,
@@ -27,17 +27,23 @@ const TELLING: [HeaderName; 10] = [
     header::CONTENT_ENCODING,
 ];
 
-fn value(name: &str, text: &str, mask: &Mask) -> String {
+/// What we sent as this parameter.
+fn param_value(name: &str, text: &str, mask: &Mask) -> String {
+    if mask.is_public(name) { Mask::own(text) } else { masked(text) }
+}
+
+/// What a server sent as this field.
+fn field_value(name: &str, text: &str, mask: &Mask) -> String {
     if mask.is_public(name) { mask.printable(text) } else { masked(text) }
 }
 
-/// A member's name, if it looks like one: an answer that is read in the wrong way has its token
-/// where names should be.
-fn name_of(member: &str) -> String {
+/// A field's name, if it looks like one: a response that is read in the wrong way has its token where
+/// names should be.
+fn name_of(field: &str) -> String {
     let simple = |char: char| char.is_ascii_alphanumeric() || "_-.".contains(char);
-    match member.len() <= 64 && member.chars().all(simple) {
-        true => member.to_owned(),
-        false => masked(member),
+    match field.len() <= 64 && field.chars().all(simple) {
+        true => field.to_owned(),
+        false => masked(field),
     }
 }
 
@@ -54,25 +60,25 @@ pub(crate) fn request((head, body): &(request::Parts, Bytes), mask: &Mask) -> St
                 format!("{scheme} {}", masked(secret))
             }
             _ if head.headers[name].is_sensitive() => masked(&text),
-            _ => mask.printable(&text),
+            _ => Mask::own(&text),
         };
         let _ = writeln!(out, "  {name}: {shown}");
     }
     let _ = writeln!(out);
     for (name, text) in Record::params(head, &[]) {
-        let _ = writeln!(out, "  {name} = {}  (in the query)", value(&name, &text, mask));
+        let _ = writeln!(out, "  {name} = {}  (in the query)", param_value(&name, &text, mask));
     }
     let mut in_body = head.clone();
     in_body.uri = http::Uri::default();
     for (name, text) in Record::params(&in_body, body) {
-        let _ = writeln!(out, "  {name} = {}  (in the body)", value(&name, &text, mask));
+        let _ = writeln!(out, "  {name} = {}  (in the body)", param_value(&name, &text, mask));
     }
     out
 }
 
-pub(crate) fn answer(answer: &Answer, places: &Places, mask: &Mask) -> String {
+pub(crate) fn response(received: &Received, places: &Places, mask: &Mask) -> String {
     let mut out = String::new();
-    let Answer { head, body, time } = answer;
+    let Received { head, body, time } = received;
     let _ = writeln!(out, "  {} in {} ms, {:?}", head.status, time.as_millis(), head.version);
     for name in TELLING {
         for text in head.headers.get_all(&name) {
@@ -87,16 +93,16 @@ pub(crate) fn answer(answer: &Answer, places: &Places, mask: &Mask) -> String {
         let _ = writeln!(out, "  location: {}", mask.printable(place));
     }
     let _ = writeln!(out);
-    match Seen::of(body, places).members {
+    match Seen::of(body, places).fields {
         None => {
-            let _ = writeln!(out, "  {} bytes that are no members", body.len());
+            let _ = writeln!(out, "  {} bytes without any fields", body.len());
         }
-        Some(members) => {
-            for (name, member) in members {
-                let shown = match &member {
-                    Value::String(text) => format!("\"{}\"", value(&name, text, mask)),
-                    Value::Object(members) => {
-                        let names: Vec<_> = members.keys().map(|name| name_of(name)).collect();
+        Some(fields) => {
+            for (name, field) in fields {
+                let shown = match &field {
+                    Value::String(text) => format!("\"{}\"", field_value(&name, text, mask)),
+                    Value::Object(fields) => {
+                        let names: Vec<_> = fields.keys().map(|name| name_of(name)).collect();
                         format!("{{ {} }}", names.join(", "))
                     }
                     Value::Array(items) => format!("a list of {}", items.len()),
@@ -119,7 +125,7 @@ pub(crate) fn token(
     mask: &Mask,
 ) -> String {
     let mut out = String::new();
-    let seen = record.answer.as_ref().map(|answer| Seen::of(&answer.body, places));
+    let seen = record.response.as_ref().map(|response| Seen::of(&response.body, places));
     let text =
         |place: Option<&Value>| place.and_then(Value::as_str).map(|text| mask.printable(text));
     let token_type = seen.as_ref().and_then(|seen| text(seen.at(&places.token_type)));
@@ -141,7 +147,7 @@ pub(crate) fn token(
     let _ = writeln!(
         out,
         "  scope     asked: {}; granted: {}",
-        asked.as_deref().map_or_else(|| "none".to_owned(), |text| mask.printable(text)),
+        asked.as_deref().map_or_else(|| "none".to_owned(), Mask::own),
         granted.as_deref().unwrap_or("not said, so what was asked")
     );
     out
@@ -168,7 +174,8 @@ mod tests {
     fn shown(config: &str, body: &str) -> String {
         let head = http::Response::new(()).into_parts().0;
         let body = Bytes::copy_from_slice(body.as_bytes());
-        answer(&Answer { head, body, time: Duration::ZERO }, &Places::of(config), &Mask::of(config))
+        let received = Received { head, body, time: Duration::ZERO };
+        response(&received, &Places::of(config), &Mask::of(config))
     }
 
     #[test]
@@ -179,8 +186,8 @@ mod tests {
             "hunter2",
             "hunter2==",
         ] {
-            let shown = shown("[fetcher]\nanswer_format = 'form'", body);
-            assert!(shown.contains("no members") && !shown.contains("hunter2"), "{shown}");
+            let shown = shown("[fetcher]\nresponse_format = 'form'", body);
+            assert!(shown.contains("without any fields") && !shown.contains("hunter2"), "{shown}");
         }
         let odd = r#"{"hunter2 ==":1,"data":{"\u001b[31mhunter2":1,"ttl":2}}"#;
         let shown = shown("", odd);

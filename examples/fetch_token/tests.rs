@@ -9,22 +9,22 @@ use std::{
 
 use super::*;
 
-const SECRET: &str = "hunter2 s/cret";
+const SECRET: &str = "hunter2key s/cret";
 const TOKEN_SENT: &str = "TKabcdefghij0123456789";
 
-/// Runs it with this configuration, where `URL` stands for a server that answers with `answer`,
+/// Runs it with this configuration, where `URL` stands for a server that sends `response`,
 /// in which `SECRET` stands for what was sent as the secret. Gives what was said, and the status.
-async fn run_with(config: &str, answer: &str, dry_run: bool) -> (String, u8) {
+async fn run_with(config: &str, response: &str, dry_run: bool) -> (String, u8) {
     static FILES: AtomicUsize = AtomicUsize::new(0);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let answer = answer.replace("SECRET", SECRET).replace("TOKEN", TOKEN_SENT);
+    let response = response.replace("SECRET", SECRET).replace("TOKEN", TOKEN_SENT);
     // It ends with the process if nobody comes.
     thread::spawn(move || {
         let (mut tcp, _) = listener.accept().unwrap();
         // The request fits into one read: it is short, and sent at once.
         let _ = tcp.read(&mut [0; 16 * 1024]);
-        let _ = tcp.write_all(answer.as_bytes());
+        let _ = tcp.write_all(response.as_bytes());
     });
     let name = format!(
         "fetch-token-{}-{}.toml",
@@ -46,14 +46,14 @@ async fn run_with(config: &str, answer: &str, dry_run: bool) -> (String, u8) {
     }
 }
 
-fn answer(status: &str, headers: &str, body: &str) -> String {
+fn response(status: &str, headers: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n{headers}\r\n{body}"
     )
 }
 
 fn shows_nothing(said: &str) {
-    for secret in [TOKEN_SENT, SECRET, "hunter2", "s/cret", "s%2Fcret", "aHVudGVyMiBzL2NyZXQ"] {
+    for secret in [TOKEN_SENT, SECRET, "hunter2", "s/cret", "s%2Fcret", "aHVudGVyMmtleSBzL2NyZXQ"] {
         assert!(!said.contains(secret), "{secret} in {said}");
     }
 }
@@ -64,9 +64,10 @@ const GOOD: &str = r#"{"access_token":"TOKEN","token_type":"Bearer","expires_in"
 
 #[tokio::test]
 async fn a_token() {
-    let (said, code) = run_with(BODY, &answer("200 OK", "", GOOD), false).await;
+    let (said, code) = run_with(BODY, &response("200 OK", "", GOOD), false).await;
     assert_eq!(code, TOKEN, "{said}");
-    for part in ["Request\n", "client_id = the-id", "Answer\n  200 OK", "Token\n", "1 h 0 min 0 s"]
+    for part in
+        ["Request\n", "client_id = the-id", "Response\n  200 OK", "Token\n", "1 h 0 min 0 s"]
     {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -76,16 +77,17 @@ async fn a_token() {
 #[tokio::test]
 async fn what_a_server_echoes() {
     let basic = BODY.replace("auth = 'body'\n", "");
-    let renamed = format!("{BODY}name = {{ client_secret = 'scope', scope = 'what' }}\n");
-    let taken = format!("{BODY}name = {{ client_secret = 'client_id', client_id = 'key' }}\n");
+    let renamed = format!("{BODY}rename_param = {{ client_secret = 'scope', scope = 'what' }}\n");
+    let taken =
+        format!("{BODY}rename_param = {{ client_secret = 'client_id', client_id = 'key' }}\n");
     let param = format!("{BODY}param = {{ type = 'SECRET' }}\n");
-    let header = "WWW-Authenticate: Basic realm=\"SECRET\", error=\"hunter2%20s%2fcret\"\r\n\
-                  Location: /login/hunter2+s%2Fcret/TOKEN?x\r\n\
+    let header = "WWW-Authenticate: Basic realm=\"SECRET\", error=\"hunter2key%20s%2fcret\"\r\n\
+                  Location: /login/hunter2key+s%2Fcret/TOKEN?x\r\n\
                   Server: TOKEN\r\n";
     let members = r#"{"error":"SECRET","error_description":"not SECRET","scope":"SECRET",
-        "status":"TOKEN","type":"hunter2 s\/cret","token_type":"SECRET","SECRET":1,
-        "access_token":"TOKEN","hunter2":{"SECRET":1}}"#
-        .replace("\"hunter2\":{", "\"data\":{");
+        "status":"TOKEN","type":"hunter2key s\/cret","token_type":"SECRET","SECRET":1,
+        "access_token":"TOKEN","hunter2key":{"SECRET":1}}"#
+        .replace("\"hunter2key\":{", "\"data\":{");
     let token = members.replace(r#""error":"SECRET","#, "");
     for config in [BODY, &basic, &renamed, &taken, &param] {
         for (status, body) in [
@@ -94,12 +96,12 @@ async fn what_a_server_echoes() {
             ("401 No", &members),
             ("302 Found", &members),
         ] {
-            let (said, code) = run_with(config, &answer(status, header, body), false).await;
+            let (said, code) = run_with(config, &response(status, header, body), false).await;
             assert_eq!(code, NO_TOKEN, "{said}");
             assert!(said.contains("No token\n"), "{said}");
             shows_nothing(&said);
         }
-        let (said, code) = run_with(config, &answer("200 OK", header, GOOD), false).await;
+        let (said, code) = run_with(config, &response("200 OK", header, GOOD), false).await;
         assert_eq!(code, TOKEN, "{said}");
         shows_nothing(&said);
     }
@@ -121,7 +123,7 @@ async fn nothing_is_sent() {
 async fn what_cannot_be_used() {
     for (line, says) in [
         ("client_secrt = 'SECRET'", "line 6: unknown field"),
-        ("placement = 'cookie'", "line 6: unknown variant `cookie`"),
+        ("param_encoding = 'cookie'", "line 6: unknown variant `cookie`"),
         ("scope = ''", "`scope`"),
     ] {
         let (said, code) = run_with(&format!("{BODY}{line}\n"), "", false).await;
@@ -133,14 +135,14 @@ async fn what_cannot_be_used() {
 
 #[tokio::test]
 async fn what_is_too_long_is_shown_with_its_head() {
-    let long = answer("200 OK", "Server: somebody\r\n", &"x".repeat(2 << 20));
+    let long = response("200 OK", "Server: somebody\r\n", &"x".repeat(2 << 20));
     let (said, code) = run_with(BODY, &long, false).await;
     assert_eq!(code, NO_TOKEN, "{said}");
     assert!(said.contains("server: somebody") && said.contains("longer than 1 MiB"), "{said}");
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come() {
+async fn a_response_that_does_not_come() {
     // Bound, and never accepted from: the connection is made, and that is all.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let config = BODY.replace("URL", &format!("http://{}", silent.local_addr().unwrap()))
@@ -153,8 +155,9 @@ async fn an_answer_that_does_not_come() {
 
 #[tokio::test]
 async fn a_server_that_asks_for_patience() {
-    let answer = answer("503 Later", "Retry-After: 77\r\n", r#"{"error":"a; next attempt in b"}"#);
-    let (said, code) = run_with(BODY, &answer, false).await;
+    let response =
+        response("503 Later", "Retry-After: 77\r\n", r#"{"error":"a; next attempt in b"}"#);
+    let (said, code) = run_with(BODY, &response, false).await;
     assert_eq!(code, NO_TOKEN, "{said}");
     assert!(said.contains("a; next attempt in b; it asks to wait for 77 s\n"), "{said}");
 }

@@ -139,6 +139,39 @@ impl RefreshPolicy {
     }
 }
 
+/// The keys are the setters' names: `max_age`, `default_lifetime`, `jitter`, `fetch_timeout`.
+/// Durations are strings such as `"20m"`. An unknown key is an error, and so is a value that its
+/// setter refuses.
+#[cfg(feature = "config")]
+#[cfg_attr(docsrs, doc(cfg(feature = "config")))]
+impl<'de> serde::Deserialize<'de> for RefreshPolicy {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Keys {
+            #[serde(default, with = "humantime_serde")]
+            max_age: Option<Duration>,
+            #[serde(default, with = "humantime_serde")]
+            default_lifetime: Option<Duration>,
+            jitter: Option<f64>,
+            #[serde(default, with = "humantime_serde")]
+            fetch_timeout: Option<Duration>,
+        }
+
+        let keys = Keys::deserialize(deserializer)?;
+        let policy = Self::default();
+        let policy = policy
+            .clone()
+            .max_age(keys.max_age.unwrap_or(policy.max_age))
+            .default_lifetime(keys.default_lifetime.unwrap_or(policy.default_lifetime))
+            .jitter(keys.jitter.unwrap_or(policy.jitter))
+            .and_then(|it| it.fetch_timeout(keys.fetch_timeout.unwrap_or(policy.fetch_timeout)));
+        policy.map_err(D::Error::custom)
+    }
+}
+
 /// A token's deadlines on the cache's clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Deadlines {

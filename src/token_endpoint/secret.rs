@@ -1,4 +1,4 @@
-//! Where the client's secret comes from.
+//! A secret, and where it comes from.
 
 use std::{
     env, fmt,
@@ -7,18 +7,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 
-/// No secret is anywhere near it.
+/// Far more than any secret needs.
 const LONGEST: u64 = 64 * 1024;
 
-/// A client's secret, or where to find it; also a parameter's or a header's value.
+/// A secret, or where to find it: the client's own, or the value of an id, a parameter or a header.
 ///
-/// An environment variable and a file are read again for every token, so that a rotated secret
-/// needs no restart. `Debug` shows where it comes from, never what it is.
+/// An environment variable and a file are read again for every token, so a rotated secret needs no
+/// restart. `Debug` shows where a secret comes from, never what it is, and no error shows a server's
+/// words that contain it.
 ///
 /// ```
 /// use tower_oauth::token_endpoint::Secret;
@@ -44,71 +45,63 @@ impl Secret {
         Self(Source::Value(secret.into().into()))
     }
 
-    /// The value of this environment variable.
+    /// The value of this environment variable, without line breaks at its end.
     pub fn env(name: impl Into<String>) -> Self {
         Self(Source::Env(name.into()))
     }
 
-    /// The content of this file, of 64 KiB at most, without a byte order mark at its begin and line
-    /// breaks at its end.
+    /// The content of this file, without a byte order mark at its start and line breaks at its end.
+    /// It must be a regular file of at most 64 KiB.
     ///
-    /// It is read where the fetch runs, which for the memory-backed files that orchestrators mount
-    /// secrets as blocks nobody.
+    /// It is read on tokio's threads for blocking work, so a slow disk or network mount does not
+    /// hold up the requests of others.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Source::File(path.into()))
     }
 
     /// The secret as it is now.
     pub(super) fn read(&self) -> Result<SecretString, Error> {
-        let missing = |why: String, cause: Option<io::Error>| {
-            let error = Error::new(ErrorKind::Fetcher).with_description(why);
-            Err(match cause {
-                Some(cause) => error.with_source(cause),
-                None => error,
-            })
-        };
-        match &self.0 {
-            Source::Value(secret) => Ok(secret.clone()),
-            Source::Env(name) => match env::var(name) {
-                Ok(secret) if !secret.is_empty() => Ok(secret.into()),
+        let failed = |why: String| Error::new(ErrorKind::Fetcher).with_description(why);
+        let (empty, text) = match &self.0 {
+            Source::Value(secret) => return Ok(secret.clone()),
+            Source::Env(name) => {
                 // The cause is not kept: it can hold the value.
-                _ => missing(format!("the environment variable {name:?} holds no secret"), None),
-            },
-            Source::File(path) => match content(path) {
-                Ok(text) => {
-                    match text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']) {
-                        "" => missing(format!("the file {path:?} holds no secret"), None),
-                        secret => Ok(secret.into()),
-                    }
-                }
-                Err(cause) => {
-                    missing(format!("the secret's file {path:?} cannot be read"), Some(cause))
-                }
-            },
+                let text = Zeroizing::new(env::var(name).unwrap_or_default());
+                (format!("the environment variable {name:?} is empty or not set"), text)
+            }
+            Source::File(path) => {
+                let text = content(path).map_err(|cause| {
+                    failed(format!("the secret file {path:?} cannot be read")).with_source(cause)
+                })?;
+                (format!("the secret file {path:?} is empty"), text)
+            }
+        };
+        match text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']) {
+            "" => Err(failed(empty)),
+            secret => Ok(secret.into()),
         }
     }
 
-    /// The secret if it is known without looking anywhere, else something in its place.
-    pub(super) fn peek(&self) -> SecretString {
-        match &self.0 {
-            Source::Value(secret) => secret.clone(),
-            Source::Env(_) | Source::File(_) => "stand-in".into(),
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        match &self.0 {
-            Source::Value(secret) => secret.expose_secret().is_empty(),
+    /// The secret if it is known without looking anywhere, else something in its place; nothing if
+    /// there is nowhere to look.
+    pub(super) fn stand_in(&self) -> Result<SecretString, Error> {
+        let nowhere = match &self.0 {
+            Source::Value(secret) => return Ok(secret.clone()),
             Source::Env(name) => name.is_empty(),
             Source::File(path) => path.as_os_str().is_empty(),
-        }
+        };
+        Ok(if nowhere { SecretString::default() } else { "stand-in".into() })
+    }
+
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.0, Source::File(_))
     }
 }
 
 fn content(path: &Path) -> io::Result<Zeroizing<String>> {
     // Asked before it is opened: a pipe would keep us waiting for whoever writes to it.
     if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     let mut text = Zeroizing::new(String::with_capacity(4096));
     File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
@@ -128,20 +121,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-impl From<&str> for Secret {
-    fn from(secret: &str) -> Self {
-        Self::value(secret)
-    }
-}
-
-impl From<String> for Secret {
-    fn from(secret: String) -> Self {
-        Self::value(secret)
-    }
-}
-
-impl From<&String> for Secret {
-    fn from(secret: &String) -> Self {
+impl<T: Into<String>> From<T> for Secret {
+    fn from(secret: T) -> Self {
         Self::value(secret)
     }
 }

@@ -1,13 +1,16 @@
 //! Bright Pattern.
 
 use super::base_url;
-use crate::token_endpoint::{ClientAuth, Secret, TokenEndpoint, TokenEndpointBuilder};
+use crate::{
+    TokenEndpoint,
+    token_endpoint::{ClientAuth, Secret, TokenEndpointBuilder, Value},
+};
 
 /// Bright Pattern's configuration API.
 ///
-/// Give the host of your tenant, which is what you have in the browser's address bar, the login of
-/// a *user* of it, and that user's API secret, which is not the password: it stands in the user's
-/// settings in the Contact Center Administrator. Tokens act for that user.
+/// Give the host of your tenant, as in the browser's address bar, the login of one of its *users*,
+/// and that user's API secret. It is not the password: find it in the user's settings in the Contact
+/// Center Administrator. Tokens act for that user.
 ///
 /// ```no_run
 /// # #[cfg(feature = "client")]
@@ -20,22 +23,22 @@ use crate::token_endpoint::{ClientAuth, Secret, TokenEndpoint, TokenEndpointBuil
 /// # }
 /// ```
 ///
-/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it bring
-/// an HTTP client of your own: [`build_with`](TokenEndpointBuilder::build_with).
+/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it, pass an
+/// HTTP client of your own to [`build_with`](TokenEndpointBuilder::build_with).
 ///
-/// The host goes into the scope as well. Where the tenant has another name than the host, give that
-/// with [`scope`](TokenEndpointBuilder::scope).
+/// The host, without a port, is also the scope. If your tenant has another name, set it with
+/// [`scope`](TokenEndpointBuilder::scope).
 ///
 /// # Lifetime
 ///
-/// An hour, as a text (`"3599"`). In the documentation's own sample a comma follows it that JSON
-/// does not allow; both are read.
+/// An hour, as a string (`"3599"`). The documentation's own sample has a trailing comma after it,
+/// which JSON does not allow; both are read.
 ///
 /// # Errors
 ///
-/// The page describes none, so they are taken as RFC 6749 §5.2 has them. Wrong credentials are
-/// [`Denied`](crate::ErrorKind::Denied). Resources answer as RFC 6750 has it: 401 for an expired
-/// token.
+/// The page describes none, so they are read as RFC 6749 §5.2 defines them. Wrong credentials are
+/// [`Denied`](crate::ErrorKind::Denied). Resources respond to an expired token with 401, as RFC 6750
+/// says.
 ///
 /// As a configuration file:
 ///
@@ -44,7 +47,7 @@ use crate::token_endpoint::{ClientAuth, Secret, TokenEndpoint, TokenEndpointBuil
 /// ```
 pub fn bright_pattern(
     host: impl AsRef<str>,
-    login: impl Into<String>,
+    login: impl Into<Value>,
     api_secret: impl Into<Secret>,
 ) -> TokenEndpointBuilder {
     let base = base_url(host.as_ref());
@@ -61,4 +64,5 @@ pub fn bright_pattern(
         .auth(ClientAuth::Body)
         .hint("invalid_client", "check the user's login and API secret, which is not the password")
         .hint("invalid_scope", "check the scope: it is the tenant's host")
+        .inherited()
 }

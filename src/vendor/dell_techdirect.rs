@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use crate::token_endpoint::{ClientAuth, Secret, TokenEndpoint, TokenEndpointBuilder};
+use crate::{
+    TokenEndpoint,
+    token_endpoint::{ClientAuth, Secret, TokenEndpointBuilder, Value},
+};
 
 const PRODUCTION: &str = "https://apigtwb2c.us.dell.com/auth/oauth/v2/token";
 const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 
 /// Dell `TechDirect` in production.
 ///
-/// Take Client ID (Dell also calls it the API key) and Client Secret from the API page of the
+/// Take the Client ID (Dell also calls it the API key) and the Client Secret from the API page of the
 /// [TechDirect portal](https://techdirect.dell.com), where they appear once the TechDirect API team
 /// has granted access.
 ///
@@ -24,21 +27,21 @@ const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 /// # }
 /// ```
 ///
-/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it bring
-/// an HTTP client of your own: [`build_with`](TokenEndpointBuilder::build_with).
+/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it, pass an
+/// HTTP client of your own to [`build_with`](TokenEndpointBuilder::build_with).
 ///
-/// The Warranty API has no sandbox and is used here. For Self-Dispatch, Technical Support Requests
-/// and the two case searches there is [`dell_techdirect_sandbox`].
+/// The Warranty API has no sandbox: use production. Self-Dispatch, Technical Support Requests and the
+/// two case searches have one: [`dell_techdirect_sandbox`].
 ///
-/// # The secret's place
+/// # Where the secret goes
 ///
-/// Dell's page shows tools, not requests, and so does not say where the secret goes. It is sent in
-/// the form; `.auth(ClientAuth::Basic)` sends it in the header.
+/// Dell's page shows tools, not requests, so it does not say where the secret goes. It is sent in the
+/// form; `.auth(ClientAuth::Basic)` sends it in the header.
 ///
 /// # Lifetime
 ///
 /// An hour. Dell asks that one token be used for all calls of that hour, so it is refreshed as late
-/// as is safe, after 55 minutes at most.
+/// as is safe: after 55 minutes, or up to 10 % earlier by chance.
 ///
 /// # Errors
 ///
@@ -48,9 +51,8 @@ const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 /// | 401 | Invalid authentication type | [`Denied`](crate::ErrorKind::Denied) | use only OAuth2.0 as Authorization |
 /// | 500 | Internal Server Error | [`Unavailable`](crate::ErrorKind::Unavailable) | try again later, which happens by itself; email to `APIs_TechDirect@Dell.com` |
 ///
-/// A resource that is asked with an expired token answers "Invalid Authentication"; the page does
-/// not say with which status. If it is not 401, name it with
-/// [`rejected_when`](crate::OAuthLayer::rejected_when).
+/// Resources respond to an expired token with "Invalid Authentication"; the page does not say with
+/// which status. If it is not 401, name it with [`rejected_when`](crate::OAuthLayer::rejected_when).
 ///
 /// As a configuration file:
 ///
@@ -58,7 +60,7 @@ const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 #[doc = include_str!("dell_techdirect.toml")]
 /// ```
 pub fn dell_techdirect(
-    client_id: impl Into<String>,
+    client_id: impl Into<Value>,
     client_secret: impl Into<Secret>,
 ) -> TokenEndpointBuilder {
     TokenEndpoint::builder(PRODUCTION)
@@ -77,7 +79,7 @@ pub fn dell_techdirect(
 
 /// Dell `TechDirect`'s sandbox; otherwise as [`dell_techdirect`].
 pub fn dell_techdirect_sandbox(
-    client_id: impl Into<String>,
+    client_id: impl Into<Value>,
     client_secret: impl Into<Secret>,
 ) -> TokenEndpointBuilder {
     dell_techdirect(client_id, client_secret).url(SANDBOX)

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use super::base_url;
-use crate::token_endpoint::{ClientAuth, Secret, TokenEndpoint, TokenEndpointBuilder};
+use crate::{
+    TokenEndpoint,
+    token_endpoint::{ClientAuth, Secret, TokenEndpointBuilder, Value},
+};
 
 const SANDBOX: &str = "https://api-sandbox.dhlecs.com";
 
-/// DHL eCommerce on the host that DHL named to you.
+/// DHL eCommerce on the host that DHL gave you.
 ///
 /// Give the production host, which DHL tells its customers when they go live, and the client id
 /// (DHL also calls it the user name) and client secret that came with it. The sandbox, whose host
-/// is public, is [`dhl_ecommerce_sandbox`]; its credentials are others.
+/// is public, is [`dhl_ecommerce_sandbox`]; it has other credentials.
 ///
 /// ```no_run
 /// # #[cfg(feature = "client")]
@@ -24,26 +27,26 @@ const SANDBOX: &str = "https://api-sandbox.dhlecs.com";
 /// # }
 /// ```
 ///
-/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it bring
-/// an HTTP client of your own: [`build_with`](TokenEndpointBuilder::build_with).
+/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it, pass an
+/// HTTP client of your own to [`build_with`](TokenEndpointBuilder::build_with).
 ///
 /// # Lifetime
 ///
-/// An hour today; DHL announces when it falls below 30 minutes. DHL recommends a refresh every 15
-/// to 30 minutes: it happens after 18 to 20, or earlier if the lifetime shrinks.
+/// An hour today; DHL will announce it if it falls below 30 minutes. DHL recommends a refresh every
+/// 15 to 30 minutes: it happens after 18 to 20 minutes (20, or up to 10 % earlier by chance), or
+/// sooner if the lifetime shrinks.
 ///
 /// # Errors
 ///
-/// DHL's answers are problem details (RFC 9457):
+/// DHL's error responses are problem details (RFC 9457):
 /// `{"type": "https://api-sandbox.dhlecs.com/docs/errors/400.0000005", "title": "Invalid credentials"}`.
 ///
 /// | DHL says | here | what to do |
 /// |---|---|---|
 /// | `Invalid credentials` | [`Denied`](crate::ErrorKind::Denied) | check id and secret, and that they are for this host |
 ///
-/// A resource that is asked with an expired token answers "Access token expired"; the page does not
-/// say with which status. If it is not 401, name it with
-/// [`rejected_when`](crate::OAuthLayer::rejected_when).
+/// Resources respond to an expired token with "Access token expired"; the page does not say with which
+/// status. If it is not 401, name it with [`rejected_when`](crate::OAuthLayer::rejected_when).
 ///
 /// As a configuration file:
 ///
@@ -52,7 +55,7 @@ const SANDBOX: &str = "https://api-sandbox.dhlecs.com";
 /// ```
 pub fn dhl_ecommerce(
     host: impl AsRef<str>,
-    client_id: impl Into<String>,
+    client_id: impl Into<Value>,
     client_secret: impl Into<Secret>,
 ) -> TokenEndpointBuilder {
     const CHECK: &str = "check client id and client secret, and that they are for this host: \
@@ -68,7 +71,7 @@ pub fn dhl_ecommerce(
 
 /// DHL eCommerce's sandbox; otherwise as [`dhl_ecommerce`].
 pub fn dhl_ecommerce_sandbox(
-    client_id: impl Into<String>,
+    client_id: impl Into<Value>,
     client_secret: impl Into<Secret>,
 ) -> TokenEndpointBuilder {
     dhl_ecommerce(SANDBOX, client_id, client_secret)

@@ -3,13 +3,16 @@
 use http::Method;
 
 use super::base_url;
-use crate::token_endpoint::{ClientAuth, Secret, TokenEndpoint, TokenEndpointBuilder};
+use crate::{
+    TokenEndpoint,
+    token_endpoint::{ClientAuth, Secret, TokenEndpointBuilder, Value},
+};
 
-/// DQE, asked by `POST`.
+/// DQE, by `POST`.
 ///
 /// Give the address of the DQE server that was assigned to you, your licence code, the secret (DQE
 /// calls it a passphrase), and the scope: what you want to use, for example `client_address`. DQE
-/// Software hands out all four; the scopes that a licence covers are part of the contract.
+/// Software gives you all four; your contract says which scopes the licence covers.
 ///
 /// ```no_run
 /// # #[cfg(feature = "client")]
@@ -22,13 +25,13 @@ use crate::token_endpoint::{ClientAuth, Secret, TokenEndpoint, TokenEndpointBuil
 /// # }
 /// ```
 ///
-/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it bring
-/// an HTTP client of your own: [`build_with`](TokenEndpointBuilder::build_with).
+/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it, pass an
+/// HTTP client of your own to [`build_with`](TokenEndpointBuilder::build_with).
 ///
 /// # Lifetime
 ///
-/// Five minutes, as a text (`"300"`). A refresh token comes along and is ignored: the next token
-/// costs the same one request without it, and no state to keep.
+/// Five minutes, as a string (`"300"`). The response also has a refresh token, which is ignored: the
+/// next token costs one request with or without it.
 ///
 /// # Errors
 ///
@@ -45,9 +48,9 @@ use crate::token_endpoint::{ClientAuth, Secret, TokenEndpoint, TokenEndpointBuil
 /// | missing or empty `scope` parameter | `400 Error (Invalid Request)` | `invalid_request` |
 /// | parameter typo | `500 Error` | none; [`Unavailable`](crate::ErrorKind::Unavailable) |
 ///
-/// A wrong secret has no row there; it is taken to be a wrong client.
+/// DQE's table has no row for a wrong secret; expect the one for a wrong client.
 ///
-/// The last one is why no `grant_type` is sent, and why an extra
+/// The last row is why no `grant_type` is sent, and why an extra
 /// [`param`](TokenEndpointBuilder::param) breaks it.
 ///
 /// As a configuration file:
@@ -57,7 +60,7 @@ use crate::token_endpoint::{ClientAuth, Secret, TokenEndpoint, TokenEndpointBuil
 /// ```
 pub fn dqe(
     server: impl AsRef<str>,
-    licence_code: impl Into<String>,
+    licence_code: impl Into<Value>,
     client_secret: impl Into<Secret>,
     scope: impl Into<String>,
 ) -> TokenEndpointBuilder {
@@ -74,14 +77,15 @@ pub fn dqe(
         )
         .hint("unauthorized_client", "check that the licence covers the scope")
         .hint("unsupported_grant_type", "check the scope: this is how DQE calls an unknown one")
-        .hint("500", "check the names of the parameters: this is how DQE answers to unknown ones")
+        .hint("500", "check the names of the parameters: this is how DQE responds to unknown ones")
+        .inherited()
 }
 
-/// DQE, asked by `GET`, which puts the secret into the URL, and so into the logs of every server
-/// and proxy on the way; otherwise as [`dqe`], which is there for the same price.
+/// DQE, by `GET`, which puts the secret in the URL, and so in the logs of every server and proxy on
+/// the way. Prefer [`dqe`], which is otherwise the same.
 pub fn dqe_get(
     server: impl AsRef<str>,
-    licence_code: impl Into<String>,
+    licence_code: impl Into<Value>,
     client_secret: impl Into<Secret>,
     scope: impl Into<String>,
 ) -> TokenEndpointBuilder {

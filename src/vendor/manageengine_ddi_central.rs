@@ -1,13 +1,16 @@
 //! `ManageEngine` DDI Central.
 
 use super::base_url;
-use crate::token_endpoint::{ClientAuth, Placement, Secret, TokenEndpoint, TokenEndpointBuilder};
+use crate::{
+    TokenEndpoint,
+    token_endpoint::{ClientAuth, ParamEncoding, Secret, TokenEndpointBuilder, Value},
+};
 
 /// `ManageEngine` DDI Central on its application console.
 ///
-/// Give the address and the port of the application console (`10.0.0.5:9443`), and the client id
-/// and client secret that the console issued for your application. The id is a text of hexadecimal
-/// digits, whatever the documentation's table says.
+/// Give the address and port of the application console (`10.0.0.5:9443`), and the client id and
+/// client secret that the console issued for your application. The id is a string of hexadecimal
+/// digits, although the documentation's table calls it a `long`.
 ///
 /// ```no_run
 /// # #[cfg(feature = "client")]
@@ -20,15 +23,17 @@ use crate::token_endpoint::{ClientAuth, Placement, Secret, TokenEndpoint, TokenE
 /// # }
 /// ```
 ///
-/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it bring
-/// an HTTP client of your own: [`build_with`](TokenEndpointBuilder::build_with).
+/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it, pass an
+/// HTTP client of your own to [`build_with`](TokenEndpointBuilder::build_with).
 ///
 /// # A self-signed certificate
 ///
-/// is what such a console often has. `build` takes only what the platform trusts: either add the
-/// certificate there, or bring a client of your own that trusts it and nothing else.
+/// Such a console often has one. `build` accepts only what the platform trusts: either add the
+/// certificate there, or pass a client of your own that trusts this certificate and no other.
 ///
 /// ```no_run
+/// use bytes::Bytes;
+/// use http_body_util::Full;
 /// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 /// use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::{CertificateDer, pem::PemObject}};
 /// use tower_oauth::vendor::manageengine_ddi_central;
@@ -45,16 +50,16 @@ use crate::token_endpoint::{ClientAuth, Placement, Secret, TokenEndpoint, TokenE
 ///     .https_only()
 ///     .enable_http1()
 ///     .build();
-/// let client = Client::builder(TokioExecutor::new()).build(https);
+/// let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(https);
 ///
 /// let fetcher = manageengine_ddi_central("10.0.0.5:9443", "id", "secret").build_with(client)?;
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// The certificate must name the address that is used, as a subject alternative name, and must not
-/// be that of an authority, as those are that `openssl req -x509` makes by itself. This makes a good
-/// one; switching verification off would give the secret to anybody on the way.
+/// The certificate must have the address as a subject alternative name, and it must not be a
+/// certificate authority's, which is what `openssl req -x509` makes by default. This makes a good
+/// one. Do not switch verification off: that gives the secret to anybody on the way.
 ///
 /// ```sh
 /// openssl req -x509 -newkey rsa:2048 -noenc -days 365 -subj /CN=ddi-central \
@@ -64,13 +69,13 @@ use crate::token_endpoint::{ClientAuth, Placement, Secret, TokenEndpoint, TokenE
 ///
 /// # Lifetime
 ///
-/// Half an hour. The answer names a scope, `read write`, though none is asked for.
+/// Half an hour. The response names a scope, `read write`, although none was asked for.
 ///
 /// # Errors
 ///
-/// The page describes none, so they are taken as RFC 6749 §5.2 has them. Wrong credentials are
-/// [`Denied`](crate::ErrorKind::Denied); a certificate that is not trusted is
-/// [`Unavailable`](crate::ErrorKind::Unavailable), and its
+/// The page describes none, so they are read as RFC 6749 §5.2 defines them. Wrong credentials are
+/// [`Denied`](crate::ErrorKind::Denied). A certificate that is not trusted is
+/// [`Unavailable`](crate::ErrorKind::Unavailable), and the error's
 /// [`source`](std::error::Error::source) says so.
 ///
 /// As a configuration file:
@@ -80,12 +85,12 @@ use crate::token_endpoint::{ClientAuth, Placement, Secret, TokenEndpoint, TokenE
 /// ```
 pub fn manageengine_ddi_central(
     host_and_port: impl AsRef<str>,
-    client_id: impl Into<String>,
+    client_id: impl Into<Value>,
     client_secret: impl Into<Secret>,
 ) -> TokenEndpointBuilder {
     TokenEndpoint::builder(format!("{}/oauth2/token/", base_url(host_and_port.as_ref())))
         .client_id(client_id)
         .client_secret(client_secret)
         .auth(ClientAuth::Body)
-        .placement(Placement::Json)
+        .param_encoding(ParamEncoding::Json)
 }

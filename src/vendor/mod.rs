@@ -1,12 +1,13 @@
 //! Token APIs that differ from the textbook, as data.
 //!
 //! Each function gives the ordinary [`TokenEndpointBuilder`](crate::token_endpoint::TokenEndpointBuilder),
-//! set to what the API's own documentation asks for. Everything can still be changed; another host,
-//! say a test's, comes with
-//! [`base_url`](crate::token_endpoint::TokenEndpointBuilder::base_url).
+//! set to what the API's own documentation asks for. Every setting can still be changed, and the first
+//! call of [`scope`](crate::token_endpoint::TokenEndpointBuilder::scope) replaces the scope; use
+//! [`base_url`](crate::token_endpoint::TokenEndpointBuilder::base_url) for another host, such as a
+//! test's. The same settings as a configuration file are on each function's page.
 //!
-//! A host is taken as `host`, `host:port`, or with a scheme in front of it; a path or a query behind
-//! it is left out.
+//! A host is given as `host` or `host:port`, with or without a scheme; a path or a query after it is
+//! ignored.
 
 mod bright_pattern;
 mod dell_techdirect;

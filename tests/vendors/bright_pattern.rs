@@ -5,7 +5,7 @@ use std::time::Duration;
 use tower_oauth::{ErrorKind, vendor::bright_pattern};
 
 use crate::server::{
-    Answer, ID, Received, SECRET, Server, fetch, json, leaks_nothing, names_are, only,
+    ID, Received, Response, SECRET, Server, fetch, json, leaks_nothing, names_are, only,
 };
 
 const TOKEN: &str = "eyJhbGciOiJSUzI1NiI5q9Jgt...6HznsvPWy7UP3MINA";
@@ -17,11 +17,11 @@ const SAMPLE: &str = r#"{
 "expires_in":"3599",
 }"#;
 
-fn token_endpoint(request: &Received, token: &str) -> Answer {
+fn token_endpoint(request: &Received, token: &str) -> Response {
     if request.path != "/configapi/v2/oauth/token" || request.method != "POST" {
         return json(404, "");
     }
-    // The page shows no errors. "JSON OAuth 2.0" is what it calls its answers, so they are those
+    // The page shows no errors. "JSON OAuth 2.0" is what it calls its responses, so they are those
     // of RFC 6749 §5.2.
     let refuse = |code: &str| json(400, format!(r#"{{"error":"{code}"}}"#));
     let form = request.form();

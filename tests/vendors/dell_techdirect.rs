@@ -8,7 +8,7 @@ use tower_oauth::{
 };
 
 use crate::server::{
-    Answer, ID, Received, SECRET, Server, fetch, json, leaks_nothing, names_are, only,
+    ID, Received, Response, SECRET, Server, fetch, json, leaks_nothing, names_are, only,
 };
 
 // The page has no sample of a token; it says how long one lives.
@@ -16,11 +16,11 @@ const TOKEN: &str = "dell-token";
 
 /// The page gives its errors as statuses with descriptions; that the description is the body, as
 /// text, is decided here, because the page shows no body.
-fn error(status: u16, description: &str) -> Answer {
+fn error(status: u16, description: &str) -> Response {
     (status, "text/plain", description.to_owned())
 }
 
-fn token_endpoint(request: &Received, token: &str) -> Answer {
+fn token_endpoint(request: &Received, token: &str) -> Response {
     const BAD: &str = "Missing/Invalid OAuth2.0 token request parameters";
     if request.path != "/auth/oauth/v2/token" || request.method != "POST" {
         return error(404, "no such endpoint");
@@ -97,10 +97,10 @@ async fn the_urls() {
             "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token",
         ),
     ] {
-        let http = tower::service_fn(move |request: http::Request<_>| async move {
+        let http = tower::service_fn(move |request: http::Request<bytes::Bytes>| async move {
             assert_eq!(request.uri(), url);
-            let answer = http::Response::new(r#"{"access_token":"t"}"#.to_owned());
-            Ok::<_, std::convert::Infallible>(answer)
+            let response = http::Response::new(r#"{"access_token":"t"}"#.to_owned());
+            Ok::<_, std::convert::Infallible>(response)
         });
         let fetcher = builder.build_with(http).unwrap();
         let request = tower_oauth::TokenRequest::new(tower_oauth::RefreshReason::Cold);

@@ -12,12 +12,12 @@ use tower_oauth::{
 };
 
 use crate::server::{
-    Answer, ID, Received, SECRET, Server, fetch, json, leaks_nothing, names_are, only,
+    ID, Received, Response, SECRET, Server, fetch, json, leaks_nothing, names_are, only,
 };
 
 const TOKEN: &str = "OGH0T5hPVJ2oL0DYhRfYJgJMJYhC";
 
-/// The page's sample of a good answer, byte for byte.
+/// The page's sample of a good response, byte for byte.
 const GOOD: &str = r#"{
 "access_token": "OGH0T5hPVJ2oL0DYhRfYJgJMJYhC",
 "client_id": "G8PaGaNdIg5CS5q5mAibmJ9jywTFiO97",
@@ -25,15 +25,15 @@ const GOOD: &str = r#"{
 "expires_in": 3600
 }"#;
 
-/// The page's sample of a bad answer, byte for byte.
+/// The page's sample of a bad response, byte for byte.
 const BAD: &str = r#"{
 "type": "https://api-sandbox.dhlecs.com/docs/errors/400.0000005",
 "title": "Invalid credentials"
 }"#;
 
-fn token_endpoint(request: &Received, token: &str) -> Answer {
-    // The page does not say with which status the bad answer comes; its `type` begins with 400.
-    // What is not "mandatory" as the page has it gets the same answer.
+fn token_endpoint(request: &Received, token: &str) -> Response {
+    // The page does not say with which status the bad response comes; its `type` begins with 400.
+    // What is not "mandatory" as the page has it gets the same response.
     let bad = json(400, BAD);
     if request.path != "/auth/v4/accesstoken" || request.method != "POST" {
         return json(404, r#"{"title": "Not Found"}"#);
@@ -49,7 +49,7 @@ fn token_endpoint(request: &Received, token: &str) -> Answer {
     if right { json(200, GOOD.replace(TOKEN, token)) } else { bad }
 }
 
-fn expired() -> Answer {
+fn expired() -> Response {
     // The text is the page's; the status is not on it, and 401 is what RFC 6750 §3.1 says.
     json(401, r#"{"title": "Access token expired"}"#)
 }
@@ -74,7 +74,7 @@ async fn the_samples() {
 
     for builder in [
         dhl_ecommerce(server.base_url(), "other", SECRET),
-        dhl_ecommerce(server.base_url(), ID, "other hunter2"),
+        dhl_ecommerce(server.base_url(), ID, "other hunter2key"),
         dhl_ecommerce(server.base_url(), ID, SECRET).scope("x"),
         dhl_ecommerce(server.base_url(), ID, SECRET).no_grant_type(),
     ] {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -9,11 +11,11 @@ use hyper_util::{
 use tower::{ServiceBuilder, ServiceExt};
 use tower_oauth::{
     Error, ErrorKind, RefreshReason, TokenRequest,
-    token_endpoint::{ClientAuth, EndpointRequest, TokenEndpointBuilder, Wire},
+    token_endpoint::{ClientAuth, EndpointRequest, HttpTransport, TokenEndpointBuilder},
     vendor::{dqe, dqe_get},
 };
 
-use crate::server::{Answer, ID, Received, SECRET, Server, fetch, json, leaks_nothing, only};
+use crate::server::{ID, Received, Response, SECRET, Server, fetch, json, leaks_nothing, only};
 
 const TOKEN: &str = "TK948869a6f873adb622enhoaGeVY2iRaptqlmpplGeWZA";
 
@@ -34,7 +36,7 @@ enum Form {
     Problem,
 }
 
-fn token_endpoint(form: Form, request: &Received, token: &str) -> Answer {
+fn token_endpoint(form: Form, request: &Received, token: &str) -> Response {
     let error = |name: &str| match form {
         Form::Text => (400, "text/plain", format!("400 Error ({name})")),
         Form::Json => json(400, format!(r#"{{"error": "{name}"}}"#)),
@@ -77,7 +79,7 @@ fn token_endpoint(form: Form, request: &Received, token: &str) -> Answer {
 }
 
 async fn server(form: Form) -> Server {
-    // The page does not say what a resource answers to an expired token: RFC 6750 §3.1.
+    // The page does not say how a resource responds to an expired token: RFC 6750 §3.1.
     let expired = json(401, "");
     Server::start(TOKEN, 300, expired, move |request, token| token_endpoint(form, request, token))
         .await
@@ -88,14 +90,14 @@ async fn fetch_bent(
     builder: TokenEndpointBuilder,
     bend: impl Fn(&mut tower_oauth::token_endpoint::Params) + Clone + Send + 'static,
 ) -> Error {
-    let http = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+    let http = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(HttpConnector::new());
     let bent = ServiceBuilder::new()
-        .map_request(move |mut exchange: EndpointRequest| {
-            bend(&mut exchange.params);
-            exchange
+        .map_request(move |mut request: EndpointRequest| {
+            bend(&mut request.params);
+            request
         })
-        .service(Wire::new(http));
-    let fetcher = builder.build_over(bent).unwrap();
+        .service(HttpTransport::new(http));
+    let fetcher = builder.build_with_transport(bent).unwrap();
     fetcher.oneshot(TokenRequest::new(RefreshReason::Cold)).await.unwrap_err()
 }
 
@@ -235,7 +237,7 @@ async fn a_server_that_is_not_there() {
         ("https://no-such-host.invalid", "the host's name is not known (DNS)"),
         (
             &server(Form::Text).await.base_url().replace("http:", "https:"),
-            "the server speaks no TLS",
+            "the server does not speak TLS",
         ),
     ] {
         let error = fetch(dqe_get(url, ID, SECRET, "client_address")).await.unwrap_err();

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
@@ -12,11 +14,11 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use tower_oauth::{
     ErrorKind, RefreshReason, TokenRequest,
-    token_endpoint::{ClientAuth, Placement},
+    token_endpoint::{ClientAuth, ParamEncoding},
     vendor::manageengine_ddi_central,
 };
 
-use crate::server::{Answer, ID, Received, SECRET, Server, fetch, json, leaks_nothing};
+use crate::server::{ID, Received, Response, SECRET, Server, fetch, json, leaks_nothing};
 
 const TOKEN: &str = "604c6b3c89688821edc3f852701b636e0c3d76bf5cc153dd76815d08";
 
@@ -28,12 +30,12 @@ const SAMPLE: &str = r#"{
    "scope":"read write"
 }"#;
 
-fn token_endpoint(request: &Received, token: &str) -> Answer {
+fn token_endpoint(request: &Received, token: &str) -> Response {
     // With the slash at its end, as the page has it.
     if request.path != "/oauth2/token/" || request.method != "POST" {
         return json(404, "");
     }
-    // The page shows no errors; they are taken to be those of RFC 6749 §5.2, as the answer is.
+    // The page shows no errors; they are taken to be those of RFC 6749 §5.2, as the response is.
     let refuse = |status, code: &str| json(status, format!(r#"{{"error":"{code}"}}"#));
     if request.content_type() != "application/json" {
         return refuse(415, "invalid_request");
@@ -69,7 +71,7 @@ async fn the_sample() {
     for (builder, status) in [
         (api(ID, "hunter2 no"), 401),
         (api("no", SECRET), 401),
-        (api(ID, SECRET).placement(Placement::Form), 415),
+        (api(ID, SECRET).param_encoding(ParamEncoding::Form), 415),
         (api(ID, SECRET).auth(ClientAuth::Basic), 400),
         (api(ID, SECRET).scope("read"), 400),
     ] {
@@ -138,7 +140,7 @@ async fn over_tls_with_a_self_signed_certificate() {
         .https_only()
         .enable_http1()
         .build();
-    let client = Client::builder(TokioExecutor::new()).build(https);
+    let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(https);
     let fetcher = api().build_with(client).unwrap();
     let token = fetcher.oneshot(TokenRequest::new(RefreshReason::Cold)).await.unwrap();
     assert_eq!(token.expose_secret(), TOKEN);

@@ -14,7 +14,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -34,7 +34,8 @@ use tower_oauth::{
 use tracing_subscriber::fmt::MakeWriter;
 
 pub(crate) const ID: &str = "the-client-id";
-pub(crate) const SECRET: &str = "hunter2/+ =";
+/// Its longest run of letters and digits is long enough to be told from ordinary words.
+pub(crate) const SECRET: &str = "hunter2key/+ =";
 
 /// What a request to the token endpoint looked like.
 #[derive(Clone, Debug)]
@@ -57,9 +58,9 @@ impl Received {
 }
 
 /// Status, content type, body.
-pub(crate) type Answer = (u16, &'static str, String);
+pub(crate) type Response = (u16, &'static str, String);
 
-pub(crate) fn json(status: u16, body: impl Into<String>) -> Answer {
+pub(crate) fn json(status: u16, body: impl Into<String>) -> Response {
     (status, "application/json", body.into())
 }
 
@@ -90,7 +91,7 @@ impl Clock for Hand {
     }
 }
 
-type TokenEndpoint = dyn Fn(&Received, &str) -> Answer + Send + Sync;
+type TokenEndpoint = dyn Fn(&Received, &str) -> Response + Send + Sync;
 
 /// The server. It ends with its runtime.
 #[derive(Clone)]
@@ -105,18 +106,18 @@ struct Inner {
     /// Every token and when it was issued.
     issued: Mutex<Vec<(String, Duration)>>,
     requests: Mutex<Vec<Received>>,
-    resource: Answer,
+    resource: Response,
 }
 
 impl Server {
-    /// `endpoint` gets the request and the token to answer with, which the first time is the one
-    /// of the page's sample, so that the answer is the sample byte for byte. `expired` is what the
+    /// `endpoint` gets the request and the token to respond with, which the first time is the one
+    /// of the page's sample, so that the response is the sample byte for byte. `expired` is what the
     /// resource says to a token that it does not accept.
     pub(crate) async fn start(
         first_token: &'static str,
         lifetime: u64,
-        expired: Answer,
-        endpoint: impl Fn(&Received, &str) -> Answer + Send + Sync + 'static,
+        expired: Response,
+        endpoint: impl Fn(&Received, &str) -> Response + Send + Sync + 'static,
     ) -> Self {
         Self::serve(first_token, lifetime, expired, endpoint, "http", |tcp| async { Ok(tcp) }).await
     }
@@ -124,8 +125,8 @@ impl Server {
     pub(crate) async fn serve<IO, Fut>(
         first_token: &'static str,
         lifetime: u64,
-        expired: Answer,
-        endpoint: impl Fn(&Received, &str) -> Answer + Send + Sync + 'static,
+        expired: Response,
+        endpoint: impl Fn(&Received, &str) -> Response + Send + Sync + 'static,
         scheme: &str,
         handshake: impl Fn(TcpStream) -> Fut + Clone + Send + 'static,
     ) -> Self
@@ -154,7 +155,7 @@ impl Server {
                     let Ok(io) = handshake(tcp).await else { return };
                     let service = hyper::service::service_fn(move |request| {
                         let server = server.clone();
-                        async move { Ok::<_, Infallible>(server.answer(request).await) }
+                        async move { Ok::<_, Infallible>(server.respond(request).await) }
                     });
                     let http = auto::Builder::new(TokioExecutor::new());
                     let _ = http.serve_connection(TokioIo::new(io), service).await;
@@ -164,7 +165,7 @@ impl Server {
         server
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn respond(&self, request: Request<Incoming>) -> http::Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let query = head.uri.query().unwrap_or_default();
@@ -184,20 +185,20 @@ impl Server {
                 0 => self.0.first_token.to_owned(),
                 n => format!("{}{n}", self.0.first_token),
             };
-            let answer = (self.0.endpoint)(&received, &token);
-            if answer.0 == 200 {
+            let response = (self.0.endpoint)(&received, &token);
+            if response.0 == 200 {
                 issued.push((token, self.0.clock.now()));
             }
-            answer
+            response
         };
-        Response::builder()
+        http::Response::builder()
             .status(status)
             .header("content-type", content_type)
             .body(Full::new(Bytes::from(body)))
             .unwrap()
     }
 
-    fn resource(&self, received: &Received) -> Answer {
+    fn resource(&self, received: &Received) -> Response {
         let issued = self.0.issued.lock().unwrap();
         let now = self.0.clock.now();
         let lifetime = Duration::from_secs(self.0.lifetime);

@@ -3,9 +3,9 @@
 
 use zeroize::Zeroizing;
 
-/// Leaves out every comma, other than in a string, that only a closing bracket follows.
+/// Leaves out every comma outside of a string that is followed by a closing bracket.
 ///
-/// A reader of JSON5 would do, but those there are recurse without limit: an answer of nothing
+/// A reader of JSON5 would do, but the existing ones recurse without limit: a response of nothing
 /// but opening brackets would overflow the stack.
 pub(crate) fn without_trailing_commas(text: &str) -> Zeroizing<String> {
     let mut out = Zeroizing::new(String::with_capacity(text.len()));

@@ -1,4 +1,4 @@
-//! The members of an answer, read as leniently as servers write them.
+//! The fields of a response, read as leniently as servers write them.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::lenient::without_trailing_commas;
 
-/// How the token endpoint writes its answers.
+/// How the token endpoint writes its responses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "config", derive(serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -15,75 +15,64 @@ pub enum ResponseFormat {
     /// A JSON object (RFC 6749 §5.1), whatever its `Content-Type` says.
     #[default]
     Json,
-    /// `application/x-www-form-urlencoded`, as GitHub and OAuth servers of the drafts' days do.
+    /// `application/x-www-form-urlencoded`, as GitHub and servers from the days of OAuth's drafts do.
     Form,
 }
 
-/// One value of an answer.
+/// One value of a response.
 #[derive(Debug)]
 pub(super) enum Scalar {
     Text(Zeroizing<String>),
-    /// Infinite where the answer's number has no end in sight (`1e999`).
+    /// Infinite if it is too large (`1e999`).
     Number(f64),
     /// `true`, an object or an array.
     Other,
 }
 
-/// What an answer holds. It borrows from the text, so that no copy of a token is left behind.
-pub(super) enum Members<'a> {
-    Json(HashMap<String, &'a RawValue>),
-    /// A list, of which only a pointer finds anything.
-    List(&'a RawValue),
+/// What a response holds. It borrows from the text, so that no copy of a token is left behind.
+pub(super) enum Fields<'a> {
+    /// The whole, and its members. A list has none: only a pointer finds anything in it.
+    Json(&'a RawValue, HashMap<String, &'a RawValue>),
     Form(Vec<(Cow<'a, str>, Cow<'a, str>)>),
 }
 
-impl<'a> Members<'a> {
-    /// `None`: it is not an object.
+impl<'a> Fields<'a> {
+    /// `None` if there are no fields.
     pub(super) fn of(text: &'a str, format: ResponseFormat) -> Option<Self> {
         match format {
-            ResponseFormat::Json => serde_json::from_str(text).ok().map(Self::Json),
+            ResponseFormat::Json => {
+                let json = serde_json::from_str(text).ok()?;
+                let members = serde_json::from_str(text).ok();
+                let members = members.or_else(|| text.starts_with('[').then(HashMap::new))?;
+                Some(Self::Json(json, members))
+            }
             ResponseFormat::Form => {
-                // A text that is no form is one name without a value.
+                // A text that is not a form is one name without a value.
                 let pairs: Vec<_> = form_urlencoded::parse(text.as_bytes()).collect();
                 pairs.iter().any(|(_, value)| !value.is_empty()).then_some(Self::Form(pairs))
             }
         }
     }
 
-    /// As [`of`](Self::of), and a list too, into which the pointer of an API leads that has one.
-    pub(super) fn of_any(text: &'a str, format: ResponseFormat) -> Option<Self> {
-        let list = || serde_json::from_str(text).ok().map(Self::List);
-        let is_list = format == ResponseFormat::Json && text.starts_with('[');
-        Self::of(text, format).or_else(|| is_list.then(list)?)
-    }
-
     /// The value at `place`: a name, or a JSON pointer (RFC 6901) if it starts with a slash.
-    /// `None` if there is none, or `null` or `false` stands there.
+    /// `None` if there is none, or if it is `null` or `false`.
     pub(super) fn get(&self, place: &str) -> Option<Scalar> {
         match self {
-            Self::Json(members) => match place.strip_prefix('/') {
+            Self::Json(json, members) => match place.strip_prefix('/') {
                 None => scalar(members.get(place)?),
                 Some(pointer) => {
                     let mut steps = pointer.split('/').map(unescape);
-                    let mut value = *members.get(&*steps.next()?)?;
-                    for step in steps {
-                        value = child(value, &step)?;
-                    }
-                    scalar(value)
+                    scalar(steps.try_fold(*json, |value, step| child(value, &step))?)
                 }
             },
-            Self::List(list) => {
-                let mut steps = place.strip_prefix('/')?.split('/').map(unescape);
-                scalar(steps.try_fold(*list, |value, step| child(value, &step))?)
+            Self::Form(pairs) => {
+                let (_, value) = pairs.iter().find(|(name, _)| name == place)?;
+                Some(Scalar::Text(Zeroizing::new(value.to_string())))
             }
-            Self::Form(pairs) => pairs
-                .iter()
-                .find_map(|(name, value)| (name == place).then(|| value.to_string()))
-                .map(|value| Scalar::Text(Zeroizing::new(value))),
         }
     }
 
-    /// The value at `place` if it is a text with something in it.
+    /// The value at `place` if it is a text that is not blank.
     pub(super) fn text(&self, place: &str) -> Option<Zeroizing<String>> {
         match self.get(place)? {
             Scalar::Text(text) if !text.trim().is_empty() => Some(text),
@@ -118,7 +107,7 @@ fn scalar(value: &RawValue) -> Option<Scalar> {
     }
 }
 
-/// The text of an answer: without byte order mark, as JSON without trailing commas.
+/// The text of a response: without byte order mark, as JSON without trailing commas.
 pub(super) fn text(body: &[u8], format: ResponseFormat) -> Zeroizing<String> {
     let text = Zeroizing::new(String::from_utf8_lossy(body).into_owned());
     let bare = text.trim_start_matches('\u{feff}').trim();
@@ -151,11 +140,11 @@ mod tests {
     #[test]
     fn a_pointer_leads_through_objects_and_arrays() {
         let text = r#"{"data":[{"a/b":{"~":"here"}}],"n":1e999}"#;
-        let members = Members::of(text, ResponseFormat::Json).unwrap();
-        assert_eq!(*members.text("/data/0/a~1b/~0").unwrap(), "here");
-        assert!(members.get("/data/1").is_none());
-        assert!(members.get("/n/x").is_none());
-        assert!(matches!(members.get("n"), Some(Scalar::Number(n)) if n.is_infinite()));
+        let fields = Fields::of(text, ResponseFormat::Json).unwrap();
+        assert_eq!(*fields.text("/data/0/a~1b/~0").unwrap(), "here");
+        assert!(fields.get("/data/1").is_none());
+        assert!(fields.get("/n/x").is_none());
+        assert!(matches!(fields.get("n"), Some(Scalar::Number(n)) if n.is_infinite()));
     }
 
     #[test]
@@ -163,7 +152,7 @@ mod tests {
         for open in ["[", "{\"a\":"] {
             let deep = open.repeat(1024 * 1024 / open.len());
             let text = text(deep.as_bytes(), ResponseFormat::Json);
-            assert!(Members::of(&text, ResponseFormat::Json).is_none());
+            assert!(Fields::of(&text, ResponseFormat::Json).is_none());
         }
     }
 }

@@ -1,12 +1,13 @@
-//! An error answer, in any of the forms that they come in.
+//! An error response, in any of the forms in which servers write them.
+
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode, header};
 
 use super::{
-    members::{Members, ResponseFormat, Scalar},
-    retry_after::retry_after,
-    scrub::Scrub,
+    fields::{Fields, ResponseFormat, Scalar},
+    withhold::Withhold,
 };
 use crate::error::{Error, ErrorKind};
 
@@ -24,9 +25,9 @@ const CODES: [(&str, ErrorKind); 10] = [
     ("unsupported_grant_type", ErrorKind::Denied),
 ];
 
-/// What to check, by code or by status, where an API's own documentation knows more than we.
+/// What to check, by code or by status, where an API's own documentation says more.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Hints(pub(super) Vec<(String, String)>);
+pub(crate) struct Hints(pub(crate) Vec<(String, String)>);
 
 impl Hints {
     /// The hint for the code, else for the status.
@@ -38,40 +39,39 @@ impl Hints {
     }
 }
 
-/// Whether an answer with a good status is an error all the same.
-pub(super) fn is_error(members: &Members<'_>) -> bool {
-    match members.get("error") {
-        None => false,
+/// Whether a response with a good status is an error all the same.
+pub(super) fn is_error(fields: &Fields<'_>) -> bool {
+    match fields.get("error") {
         Some(Scalar::Text(error)) => !error.trim().is_empty(),
         Some(Scalar::Number(number)) => number != 0.0,
-        Some(Scalar::Other) => true,
+        other => other.is_some(),
     }
 }
 
-/// The error that an answer means.
+/// The error that a response means.
 pub(super) fn read(
-    answer: &Response<Bytes>,
+    response: &Response<Bytes>,
     text: &str,
     hints: &Hints,
-    scrub: &Scrub<'_>,
+    withhold: &Withhold,
 ) -> Error {
-    let status = answer.status();
-    // Servers that answer with tokens form-encoded still write their errors as JSON, or do not.
-    let members = Members::of(text, ResponseFormat::Json).or_else(|| {
-        Members::of(text, ResponseFormat::Form).filter(|members| members.get("error").is_some())
+    let status = response.status();
+    // Servers whose tokens come form-encoded may still write their errors as JSON.
+    let fields = Fields::of(text, ResponseFormat::Json).or_else(|| {
+        Fields::of(text, ResponseFormat::Form).filter(|fields| fields.get("error").is_some())
     });
-    let html = members.is_none() && is_html(answer, text);
-    let (code, description) = match &members {
-        Some(members) => (code_in(members, status), describe(members)),
-        None if html => (None, Some("it is an HTML page".to_owned())),
-        // JSON that cannot be read is nothing that a person would have written.
+    let html = fields.is_none() && is_html(response, text);
+    let (code, said) = match &fields {
+        Some(fields) => (code_in(fields, status), describe(fields)),
+        None if html => (None, None),
+        // JSON that cannot be read is not worth showing.
         None => (normalise(text, status), (!text.starts_with(['{', '['])).then(|| text.to_owned())),
     };
     let kind = match code {
         Some((_, kind)) => kind,
         None => match status.as_u16() {
             408 | 429 | 500.. => ErrorKind::Unavailable,
-            // As a page too, since many servers' 401 is one: a login must not be locked out.
+            // Also as a page, since that is what many servers' 401 is: a login must not be locked out.
             400 | 401 | 403 => ErrorKind::Denied,
             400..=499 if !html => ErrorKind::Denied,
             _ => ErrorKind::InvalidResponse,
@@ -79,44 +79,46 @@ pub(super) fn read(
     };
     let mut error = Error::new(kind).with_status(status);
     let code = code.map(|(code, _)| code);
-    if let Some(code) = code {
+    // A code is shown where words are withheld, unless it is the secret itself.
+    if let Some(code) = code.filter(|code| !withhold.is_in(&code.replace('_', ""))) {
         error = error.with_oauth_code(code);
     }
     // What is empty, or only repeats the code in other letters, says nothing.
     let says_something =
         |text: &String| !text.is_empty() && !code.is_some_and(|code| same(text, code));
-    if let Some(description) = description.filter(says_something) {
-        error = error.with_description(scrub.clean(&description));
+    let words = said.filter(says_something).and_then(|said| withhold.words(&said));
+    if let Some(description) = words.or_else(|| html.then(|| "it is an HTML page".to_owned())) {
+        error = error.with_description(description);
     }
     if let Some(hint) = hints.find(status, code).or_else(|| general_hint(status, code, html)) {
         error = error.with_hint(hint);
     }
-    if let Some(retry_after) = retry_after(answer.headers()) {
+    if let Some(retry_after) = retry_after(response.headers()) {
         error = error.with_retry_after(retry_after);
     }
     error
 }
 
-pub(super) fn is_html(answer: &Response<Bytes>, text: &str) -> bool {
-    let declared = answer.headers().get(header::CONTENT_TYPE).is_some_and(|value| {
+pub(super) fn is_html(response: &Response<Bytes>, text: &str) -> bool {
+    let declared = response.headers().get(header::CONTENT_TYPE).is_some_and(|value| {
         value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("html"))
     });
     declared || text.starts_with('<')
 }
 
-fn code_in(members: &Members<'_>, status: StatusCode) -> Option<(&'static str, ErrorKind)> {
+fn code_in(fields: &Fields<'_>, status: StatusCode) -> Option<(&'static str, ErrorKind)> {
     ["error", "code", "title", "/error/code", "/error/type"]
         .into_iter()
-        .find_map(|place| normalise(&members.text(place)?, status))
+        .find_map(|place| normalise(&fields.text(place)?, status))
 }
 
 /// The standard code that a text spells in its own way: `Invalid Client`, `InvalidClient`,
 /// `400 Error (Invalid Client)`.
 fn normalise(text: &str, status: StatusCode) -> Option<(&'static str, ErrorKind)> {
     let letters = letters(text);
-    // A server that is busy says many things: only a code, and nothing but it, overrules that.
+    // A busy server may say anything: only a bare code overrules its status.
     let refused = status.is_client_error() && !matches!(status.as_u16(), 408 | 429);
-    // Prose may have words around the code; a code of another name that ours is a part of may not.
+    // Prose may have words around the code; a longer code that ours is a part of is another one.
     let prose =
         refused && text.len() <= 256 && text.trim().contains(|char: char| char.is_whitespace());
     let exact = CODES.into_iter().find(|(code, _)| same(text, code));
@@ -134,19 +136,17 @@ fn letters(text: &str) -> String {
 }
 
 /// What the server says in words, most telling first: RFC 6749 §5.2, RFC 9457 §3.1, and customs.
-fn describe(members: &Members<'_>) -> Option<String> {
+fn describe(fields: &Fields<'_>) -> Option<String> {
     let texts = ["error_description", "detail", "message", "title", "error", "/error/message"];
-    texts.into_iter().find_map(|place| members.text(place)).map(|text| text.to_string())
+    texts.into_iter().find_map(|place| fields.text(place)).map(|text| text.to_string())
 }
 
 fn general_hint(status: StatusCode, code: Option<&str>, html: bool) -> Option<&'static str> {
     Some(match (code, status.as_u16()) {
-        (Some("invalid_client"), _) => {
-            "check the client's id and secret, and the way in which the server wants them"
+        (Some("invalid_client"), _) | (None, 401) => {
+            "check the client's id and secret, and how the server wants them sent (`auth`)"
         }
-        (Some("unauthorized_client"), _) => {
-            "check that the client may use this grant and has this scope"
-        }
+        (Some("unauthorized_client"), _) => "check that the client may use this grant and scope",
         (Some("unsupported_grant_type"), _) => {
             "check the grant type, and that the server reads parameters where they are sent"
         }
@@ -158,14 +158,22 @@ fn general_hint(status: StatusCode, code: Option<&str>, html: bool) -> Option<&'
         (None, 404 | 410) => "check the URL of the token endpoint",
         (None, 405) => "check the method and the URL of the token endpoint",
         (None, 407) => "check the proxy",
-        (None, 415) => "check the placement of the parameters",
-        (None, 401) => {
-            "check the client's id and secret, and the way in which the server wants them"
-        }
-        (None, _) if html => {
-            "check the URL of the token endpoint, and what stands between here and there"
-        }
-        (None, 403) => "check that the client may have a token",
+        (None, 415) => "check how the parameters are encoded (`param_encoding`)",
+        (None, _) if html => "check the URL of the token endpoint, and any proxy in between",
+        (None, 403) => "check that the client may get a token",
         (None, _) => return None,
     })
+}
+
+/// How long the server asks for patience (RFC 9110 §10.2.3). A date is compared with the server's own
+/// clock, if the response has one: it can be hours apart from ours.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Too many digits for a `u64` is a long time.
+        return Some(Duration::from_secs(value.parse().unwrap_or_else(|_| u32::MAX.into())));
+    }
+    let date = |name| httpdate::parse_http_date(headers.get(name)?.to_str().ok()?.trim()).ok();
+    let now = date(header::DATE).unwrap_or_else(SystemTime::now);
+    Some(date(header::RETRY_AFTER)?.duration_since(now).unwrap_or_default())
 }

@@ -2,37 +2,37 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Uri, header, uri::PathAndQuery};
-use http_body_util::Full;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use zeroize::Zeroizing;
 
-use super::exchange::{EndpointRequest, Params, Placement};
+use super::{
+    endpoint_request::{EndpointRequest, ParamEncoding},
+    params::Params,
+};
 use crate::error::Error;
 
-/// The request that an exchange stands for.
-pub(super) fn encode(exchange: EndpointRequest) -> Result<Request<Full<Bytes>>, Error> {
-    let EndpointRequest { method, uri, params, mut query, mut headers, placement } = exchange;
-    let (content_type, body) = match placement {
-        Placement::Form => {
+/// The HTTP request that a token request stands for.
+pub(crate) fn encode<Q: From<Bytes>>(request: EndpointRequest) -> Result<Request<Q>, Error> {
+    let EndpointRequest { method, uri, params, mut query, mut headers, .. } = request;
+    let (content_type, body) = match request.param_encoding {
+        ParamEncoding::Form => {
             (Some("application/x-www-form-urlencoded"), form(&params).as_bytes().to_vec())
         }
-        Placement::Json => (Some("application/json"), json(&params)),
-        Placement::Query => {
-            for (name, value) in params.iter() {
-                query.push(name, value);
-            }
+        ParamEncoding::Json => (Some("application/json"), json(&params)),
+        ParamEncoding::Query => {
+            params.iter().for_each(|(name, value)| query.push(name, value));
             (None, Vec::new())
         }
     };
     if let Some(content_type) = content_type {
         headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static(content_type));
     }
-    let body = Full::new(Bytes::from_owner(Zeroizing::new(body)));
-    let mut request = Request::new(body);
-    *request.method_mut() = method;
-    *request.uri_mut() = with_query(uri, &query)?;
-    *request.headers_mut() = headers;
-    Ok(request)
+    let mut encoded = Request::new(Q::from(Bytes::from_owner(Zeroizing::new(body))));
+    *encoded.method_mut() = method;
+    *encoded.uri_mut() = with_query(uri, &query)?;
+    *encoded.headers_mut() = headers;
+    *encoded.extensions_mut() = request.extensions;
+    Ok(encoded)
 }
 
 /// One value as a form writes it, which is also what goes into Basic (RFC 6749 §2.3.1).
@@ -53,7 +53,7 @@ fn form(params: &Params) -> Zeroizing<String> {
 fn json(params: &Params) -> Vec<u8> {
     let room = params.iter().map(|(name, value)| 6 * (name.len() + value.len()) + 8).sum::<usize>();
     let mut out = Vec::with_capacity(room + 2);
-    // Strings under string keys, written to memory: there is nothing that could fail.
+    // Strings under string keys, written to memory: nothing can fail.
     let _ = serde_json::to_writer(&mut out, &Object(params));
     out
 }
@@ -63,19 +63,14 @@ struct Object<'a>(&'a Params);
 impl Serialize for Object<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (index, (name, value)) in self.0.iter().enumerate() {
-            if self.0.iter().take(index).any(|(earlier, _)| earlier == name) {
+        for (index, (name, _)) in self.0.iter().enumerate() {
+            let same = |(other, _): &(&str, &str)| *other == name;
+            if self.0.iter().take(index).any(|earlier| same(&earlier)) {
                 continue;
             }
-            let values: Vec<_> = self
-                .0
-                .iter()
-                .filter_map(|(other, value)| (other == name).then_some(value))
-                .collect();
-            if values.len() == 1 {
-                map.serialize_entry(name, value)?;
-            } else {
-                map.serialize_entry(name, &values)?;
+            match *self.0.iter().filter(same).map(|(_, value)| value).collect::<Vec<_>>() {
+                [value] => map.serialize_entry(name, value)?,
+                ref values => map.serialize_entry(name, values)?,
             }
         }
         map.end()
@@ -86,13 +81,13 @@ fn with_query(uri: Uri, query: &Params) -> Result<Uri, Error> {
     if query.is_empty() {
         return Ok(uri);
     }
-    // A space as `%20` is understood wherever `+` is, and in places where `+` is not.
+    // `%20` is understood wherever `+` is, and in places where `+` is not.
     let added = Zeroizing::new(form(query).replace('+', "%20"));
     let joined = Zeroizing::new(match uri.query() {
         Some(own) if !own.is_empty() => format!("{}?{own}&{}", uri.path(), *added),
         _ => format!("{}?{}", uri.path(), *added),
     });
-    let too_long = || Error::config("placement", "the parameters are too long for a URL");
+    let too_long = || Error::config("param_encoding", "the parameters are too long for a URL");
     let mut parts = uri.into_parts();
     parts.path_and_query = Some(PathAndQuery::try_from(joined.as_str()).map_err(|_| too_long())?);
     Uri::from_parts(parts).map_err(|_| too_long())

@@ -12,10 +12,11 @@ use tokio::runtime::Id;
 use super::{
     clock::Clock,
     flight::{Outcome, Woken},
+    held::Held,
     in_flight::{InFlight, Up},
     policy::RefreshPolicy,
     shards::{Record, Shards},
-    slot::{Held, Slot, Verdict},
+    slot::{Slot, Verdict},
     state::{Ended, Found, State},
     sync::{Mutex, MutexGuard, lock},
 };
@@ -155,7 +156,7 @@ impl Core {
         drop(locked);
         let Ended { outcome, suspension, error, refreshes_too_fast } = ended;
         if let Some(error) = error {
-            tracing::warn!(target: "tower_oauth", error = error.report(), "fetching an access token failed");
+            tracing::warn!(target: "tower_oauth", error = %error.with_causes(), "no access token could be fetched");
         }
         if refreshes_too_fast {
             tracing::warn!(

@@ -16,8 +16,8 @@ use tokio::{
 use super::{
     core::Core,
     flight::{Outcome, Waiter, Woken},
+    held::Held,
     in_flight::{Begun, InFlight, Up},
-    slot::Held,
     sync::Ordering,
     watch,
 };

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::runtime::Id;
 
-use super::{flight::Flight, slot::Held, sync::AtomicBool};
+use super::{flight::Flight, held::Held, sync::AtomicBool};
 use crate::{
     error::Error,
     fetch::{RefreshReason, TokenRequest},
@@ -48,10 +48,5 @@ impl Up {
     /// Somebody else's flight.
     pub(super) fn joined(flight: &Arc<InFlight>) -> Self {
         Self { flight: Arc::clone(flight), begun: None, patience: None }
-    }
-
-    /// Whether whoever gets this leads the flight that it waits for.
-    pub(super) fn leads(&self) -> bool {
-        self.begun.as_ref().is_some_and(|begun| Arc::ptr_eq(&begun.flight, &self.flight))
     }
 }

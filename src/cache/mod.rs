@@ -12,9 +12,11 @@
 mod acquire;
 mod clock;
 mod core;
+mod fallback;
 #[cfg_attr(tower_oauth_loom, path = "../../tests/model/fetch.rs")]
 mod fetch;
 mod flight;
+mod held;
 mod in_flight;
 mod lease;
 #[cfg(all(test, tower_oauth_loom))]
@@ -28,6 +30,7 @@ mod shards;
 mod slot;
 mod state;
 mod status;
+mod suspension;
 #[cfg_attr(tower_oauth_loom, path = "../../tests/model/sync.rs")]
 mod sync;
 pub(crate) mod token_cache;

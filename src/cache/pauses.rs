@@ -100,9 +100,8 @@ impl Pauses {
         self.failure = None;
     }
 
-    /// A refresh that began with a rejection brought another token. True once, if such refreshes
-    /// come so fast that somebody should know.
-    pub(super) fn refreshed(&mut self, now: Duration, jitter: f64) -> bool {
+    /// A refresh that began with a rejection brought another token.
+    pub(super) fn refreshed(&mut self, now: Duration, jitter: f64) {
         if now.saturating_sub(self.refreshed_at) >= FIVE_MINUTES {
             self.refreshes = 0;
         }
@@ -110,6 +109,10 @@ impl Pauses {
         self.refreshes += 1;
         self.refreshed_at = now;
         self.pause_until = now.saturating_add(pause + pause.mul_f64(jitter));
+    }
+
+    /// Whether that was one so soon after others that somebody should know.
+    pub(super) fn are_too_fast(&self) -> bool {
         self.refreshes == PAUSES.len()
     }
 }

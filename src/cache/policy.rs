@@ -117,11 +117,13 @@ impl RefreshPolicy {
         // What the token's server asks for may come later than our four fifths, but early enough to
         // be done while the token can be used.
         let due = match token.refresh_after() {
-            Some(refresh_after) => refresh_after.min(usable.mul_f64(0.95)),
+            Some(refresh_after) => refresh_after.max(SECOND).min(usable.mul_f64(0.95)),
             None => usable.mul_f64(0.8),
         };
         let due = due.min(self.max_age.max(SECOND));
-        let refresh = if due <= age {
+        let refresh = if lifetime <= age + SECOND {
+            usable
+        } else if due <= age {
             // A store handed it out when it was due already. To ask again at once would bring the
             // same.
             age + (left * 4 / 5).max(SECOND)
@@ -186,6 +188,10 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    pub(super) const NEVER: Self =
-        Self { refresh_at: Duration::MAX, usable_until: Duration::MAX, expires_at: Duration::MAX };
+    pub(super) const NEVER: Self = Self {
+        born_at: Duration::MAX,
+        refresh_at: Duration::MAX,
+        usable_until: Duration::MAX,
+        expires_at: Duration::MAX,
+    };
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderValue;
 
 use super::{
-    slot::{Held, aged},
+    held::{Held, aged},
     sync::{Mutex, lock, processors, thread_number},
 };
 use crate::{error::Error, token::Token};

@@ -10,9 +10,10 @@ use tokio::runtime::Id;
 
 use super::{
     flight::{Flight, Outcome},
+    held::Held,
     in_flight::{Begun, FlightInfo, InFlight, Up},
     policy::{RefreshPolicy, SECOND, YEAR},
-    slot::{Held, Look, Slot, Verdict},
+    slot::{Look, Slot, Verdict},
     sync::AtomicBool,
 };
 use crate::{
@@ -80,7 +81,7 @@ impl State {
             return Some(Up::joined(flight));
         }
         // One that is lost at once, as on a runtime without timers, is not begun for every request.
-        if self.lost_at.is_some_and(|at| at.elapsed() < SECOND) {
+        if self.lost_at.is_some_and(is_recent) {
             return None;
         }
         // Without a runtime the next request that has one begins it.
@@ -95,17 +96,17 @@ impl State {
         let up = match &self.in_flight {
             Some(flight) => {
                 let is_stale = flight.info.reason == RefreshReason::Stale;
-                self.is_joined |= is_stale && !self.slot.is_suspended();
+                self.is_joined |= is_stale && !self.slot.suspension.is_on();
                 Ok(Up::joined(flight))
             }
             None => self.begin(None, here, now),
         };
         match up {
-            Ok(up) if self.slot.is_suspended() => Ok(Found::Wait(self.suspend(up, here, now))),
+            Ok(up) if self.slot.suspension.is_on() => Ok(Found::Wait(self.suspend(up, here, now))),
             Ok(up) => Ok(Found::Wait(up)),
             Err(error) => {
                 // If nobody can be sent to replace a rejected token, it is used again.
-                self.slot.release(now);
+                self.slot.suspension.end(now);
                 let (held, _) = self.usable(None, now).ok_or(error)?;
                 Ok(Found::Usable(held, None))
             }
@@ -154,7 +155,7 @@ impl State {
         if let Some(suspension) = &self.suspension {
             return Up { flight: Arc::clone(suspension), ..up };
         }
-        let patience = self.slot.suspended_for(now);
+        let patience = self.slot.suspension.left(now);
         let flight = self.flight(up.flight.info.reason, here, patience);
         self.suspension = Some(Arc::clone(&flight));
         Up { flight, begun: up.begun, patience: Some(patience) }
@@ -193,7 +194,7 @@ impl State {
         };
         let landed = result.and_then(|token| {
             let lived = self.slot.lived(&token, now);
-            if lived.is_some() && self.slot.is_suspended() && !by_rejection {
+            if lived.is_some() && self.slot.suspension.is_on() && !by_rejection {
                 // It was asked for before the rejection: those who wait ask once more.
                 return Ok(None);
             }
@@ -203,9 +204,9 @@ impl State {
         });
         match landed {
             Ok(None) => {}
-            Ok(Some((held, too_fast))) => {
+            Ok(Some(held)) => {
                 ended.outcome = Outcome::Done(Ok(held));
-                ended.refreshes_too_fast = too_fast;
+                ended.refreshes_too_fast = by_rejection && self.slot.pauses.are_too_fast();
             }
             // Whoever is left with nothing must not get the error of a fetch that was begun long
             // ago, perhaps before the process was frozen: they begin one of their own.
@@ -222,12 +223,14 @@ impl State {
     /// A flight ends without a result. Gives the suspension that ends with it.
     pub(super) fn give_up(&mut self, flight: &Arc<InFlight>) -> Option<Arc<InFlight>> {
         if self.take(flight).is_some() {
-            self.lost_at = Some(Instant::now());
-            self.slot.give_patience_up();
+            // Whoever waits begins another fetch. If that is lost too, none can end here.
+            if self.lost_at.replace(Instant::now()).is_some_and(is_recent) {
+                self.slot.suspension.give_up();
+            }
             return self.suspension.take();
         }
         let suspension = self.suspension.take_if(|up| Arc::ptr_eq(up, flight))?;
-        self.slot.give_patience_up();
+        self.slot.suspension.give_up();
         Some(suspension)
     }
 
@@ -240,4 +243,8 @@ impl State {
     pub(super) fn take_all(&mut self) -> [Option<Arc<InFlight>>; 2] {
         [self.in_flight.take(), self.suspension.take()]
     }
+}
+
+fn is_recent(at: Instant) -> bool {
+    at.elapsed() < SECOND
 }

@@ -9,13 +9,16 @@ use super::{
 };
 use crate::error::Error;
 
-/// What a [`TokenCache`](crate::TokenCache) is in at one moment.
+/// What a [`TokenCache`](crate::TokenCache) is in at one moment, for health checks and metrics.
+///
+/// Times of the token are those of the newest one. Where it is not accepted yet and the one before
+/// is used in its place, [`state`](Self::state) is that one's.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CacheStatus {
-    /// What the held token is good for.
+    /// What the token is good for.
     pub state: TokenState,
-    /// The time until the token is refreshed by the next request; zero if it is due.
+    /// The time until the next request refreshes the token; zero if it is due.
     pub refresh_in: Option<Duration>,
     /// The time for which the token is still sent with requests.
     pub usable_for: Option<Duration>,
@@ -23,11 +26,18 @@ pub struct CacheStatus {
     pub expires_in: Option<Duration>,
     /// Whether a fetch is in progress.
     pub fetching: bool,
-    /// Why the last fetch failed, until the next attempt is due.
+    /// Why the last fetch failed; `None` from the next success on.
     pub last_error: Option<Error>,
+    /// How long ago that was.
+    pub failed_ago: Option<Duration>,
+    /// How many fetches have failed in a row.
+    pub failures: u32,
+    /// How long ago the resource server last rejected a token.
+    pub rejected_ago: Option<Duration>,
+    has_succeeded: bool,
 }
 
-/// What the token that a cache holds is good for.
+/// What the token that a cache uses is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TokenState {
@@ -37,39 +47,54 @@ pub enum TokenState {
     Expired,
     /// It is used.
     Fresh,
-    /// It is used, and the next request has it refreshed.
+    /// It is used, and the next request refreshes it.
     Stale,
     /// The resource server rejected it: it is not sent while another one is fetched.
     Suspended,
 }
 
 impl CacheStatus {
+    /// Whether requests can be expected to find a token: one that can be used is held, or a fetch
+    /// has succeeded and none has failed since. So a service that is idle, and lets its token expire,
+    /// stays ready; one whose token endpoint is down when it starts is not.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.state, TokenState::Fresh | TokenState::Stale)
+            || (self.has_succeeded && self.last_error.is_none())
+    }
+
     pub(super) fn of(core: &Core) -> Self {
         core.inspect(|slot, fetching, now| {
-            let held = slot.held().map(|held| held.deadlines);
-            let held = held.filter(|deadlines| *deadlines != Deadlines::NEVER);
+            let state = TokenState::of(slot, now);
+            let newest = slot.newest().map(|held| held.deadlines);
+            let newest = newest.filter(|deadlines| *deadlines != Deadlines::NEVER);
             let left = |until: fn(Deadlines) -> Duration| {
-                held.map(|deadlines| until(deadlines).saturating_sub(now))
+                newest.map(|deadlines| until(deadlines).saturating_sub(now))
             };
+            let ago = |at: Duration| now.saturating_sub(at);
+            let failure = slot.pauses.failure();
             Self {
-                state: TokenState::of(slot, now),
+                state,
                 refresh_in: left(|deadlines| deadlines.refresh_at),
                 usable_for: left(|deadlines| deadlines.usable_until),
                 expires_in: left(|deadlines| deadlines.expires_at),
                 fetching,
-                last_error: slot.last_error(now).cloned(),
+                last_error: failure.map(|failure| failure.error.clone()),
+                failed_ago: failure.map(|failure| ago(failure.at)),
+                failures: failure.map_or(0, |failure| failure.count),
+                rejected_ago: slot.rejected_at.map(ago),
+                has_succeeded: slot.landed_at.is_some(),
             }
         })
     }
 }
 
 impl TokenState {
-    fn of(slot: &Slot, now: Duration) -> Self {
+    fn of(slot: &mut Slot, now: Duration) -> Self {
         match slot.look(now) {
             Look::Fresh(_) => Self::Fresh,
             Look::Stale(_) => Self::Stale,
-            Look::Nothing if slot.is_suspended() => Self::Suspended,
-            Look::Nothing if slot.held().is_some() => Self::Expired,
+            Look::Nothing if slot.suspension.is_on() => Self::Suspended,
+            Look::Nothing if slot.newest().is_some() => Self::Expired,
             Look::Nothing => Self::Empty,
         }
     }

@@ -9,8 +9,8 @@ use super::{
     core::Core,
     fetch::{Here, is_fetching_for},
     flight::{Outcome, Waiter},
+    held::Held,
     in_flight::{FlightInfo, Up},
-    slot::Held,
 };
 use crate::error::{Error, ErrorKind};
 
@@ -37,7 +37,7 @@ impl Waiting {
         if up.begun.is_none() && is_fetching_for(&self.core) {
             return Err(Error::new(ErrorKind::Recursive));
         }
-        self.leads = up.leads();
+        self.leads = up.begun.is_some();
         self.begun += u8::from(self.leads);
         self.waiter = Some(Waiter::new(here.tend(&self.core, up)));
         Ok(())

@@ -186,6 +186,11 @@ impl Error {
         }
     }
 
+    /// The error as it is logged.
+    pub(crate) fn with_causes(&self) -> WithCauses<'_> {
+        WithCauses(self)
+    }
+
     /// What the token endpoint itself asked for, whatever the cache made of it.
     pub(crate) fn asked_to_wait(&self) -> Option<Duration> {
         self.inner.retry_after
@@ -213,6 +218,21 @@ impl fmt::Display for Error {
         }
         if let Some(left) = self.retry_after() {
             write!(f, "; next attempt in {:.1} s", left.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
+
+/// An error and all of its causes, in one line.
+pub(crate) struct WithCauses<'a>(&'a Error);
+
+impl fmt::Display for WithCauses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)?;
+        let mut next = StdError::source(self.0);
+        while let Some(cause) = next {
+            write!(f, ": {cause}")?;
+            next = cause.source();
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use loom::{future::block_on, thread};
 use super::{
     Clock,
     core::Core,
-    fetch::{Ends, LAUNCHED, set_ends},
+    fetch::{Ends, LAUNCHED, SUSPENSIONS_END, set_ends},
     flight::Outcome,
     in_flight::InFlight,
     token_cache::TokenCache,
@@ -39,9 +39,14 @@ static LANDED: AtomicUsize = AtomicUsize::new(0);
 /// Checks every interleaving of one run. Models run one after the other, since what is static is
 /// one for all.
 fn model(ends: Ends, run: fn()) {
+    model_with(ends, false, run);
+}
+
+fn model_with(ends: Ends, suspensions_end: bool, run: fn()) {
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     set_ends(ends);
+    SUSPENSIONS_END.store(suspensions_end, SeqCst);
     loom::model(move || {
         LAUNCHED.store(0, SeqCst);
         LANDED.store(0, SeqCst);
@@ -283,6 +288,27 @@ fn a_token_that_was_rejected_is_in_no_shard() {
         });
         assert_eq!(block_on(lease.reject()).unwrap().unwrap().token().expose_secret(), "token-2");
         other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_suspension_that_ends_beside_its_flight() {
+    fn ends(number: usize, core: Arc<Core>, flight: Arc<InFlight>) {
+        match number {
+            1 => land(1, &core, &flight),
+            _ => lands(number, core, flight),
+        }
+    }
+    model_with(ends, true, || {
+        let here = cache();
+        let lease = block_on(here.lease()).unwrap();
+        let there = here.clone();
+        let other = thread::spawn(move || secret(&there).unwrap());
+        // The rejected token is used again, or there is another one by then.
+        let another = block_on(lease.reject()).unwrap();
+        assert!(another.is_none_or(|lease| lease.token().expose_secret() == "token-2"));
+        assert!(["token-1", "token-2"].contains(&&*other.join().unwrap()));
+        assert_eq!(LAUNCHED.load(SeqCst), 2);
     });
 }
 

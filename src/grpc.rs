@@ -33,10 +33,13 @@ const UNAUTHENTICATED: u16 = 16;
 /// other error and every response pass through.
 ///
 /// ```
+/// use http::Request;
 /// use tonic::{body::Body, transport::Channel};
-/// use tower::ServiceBuilder;
-/// use tower::BoxError;
-/// use tower_oauth::{OAuthLayer, Token, fetch_fn, grpc_status, replay::Buffered};
+/// use tower::{BoxError, ServiceBuilder};
+/// use tower_oauth::{
+///     OAuthLayer, Token, fetch_fn, grpc_status,
+///     replay::{Buffered, BufferedBody},
+/// };
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), BoxError> {
@@ -44,8 +47,12 @@ const UNAUTHENTICATED: u16 = 16;
 /// # let channel = Channel::from_static("https://api.example.com").connect_lazy();
 /// let layer = OAuthLayer::new(fetcher)
 ///     .origin("https://api.example.com")?
-///     .replay(Buffered::new(64 * 1024).into_body(Body::new));
-/// let channel = ServiceBuilder::new().map_result(grpc_status).layer(layer).service(channel);
+///     .replay(Buffered::new(64 * 1024));
+/// let channel = ServiceBuilder::new()
+///     .map_result(grpc_status)
+///     .layer(layer)
+///     .map_request(|request: Request<BufferedBody<Body>>| request.map(Body::new))
+///     .service(channel);
 /// let mut client = tonic::client::Grpc::new(channel);
 /// client.ready().await?;
 /// # Ok(())

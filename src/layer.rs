@@ -2,7 +2,6 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, StatusCode};
 use tower_layer::Layer;
 
 use crate::{
@@ -11,6 +10,7 @@ use crate::{
     fetch::FetchToken,
     replay::IfEmpty,
     service::{OAuthService, Shared},
+    source::ResponseHead,
 };
 
 /// Wraps a service so that each of its requests is sent with a valid access token.
@@ -98,7 +98,7 @@ impl<T: Clone, R> OAuthLayer<T, R> {
     /// [`TokenCache`].
     pub fn rejected_when(
         mut self,
-        rejected: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static,
+        rejected: impl Fn(ResponseHead<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
         Arc::make_mut(&mut self.shared).rejected_when = Some(Arc::new(rejected));
         self

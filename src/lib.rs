@@ -145,7 +145,7 @@ pub mod future;
 mod grpc;
 mod layer;
 mod origin;
-mod rejection;
+pub mod rejection;
 pub mod replay;
 mod runtime;
 mod service;

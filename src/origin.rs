@@ -7,7 +7,7 @@ use std::{
 
 use http::{HeaderMap, Method, Request, Uri, header::AUTHORIZATION, uri::Authority};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// How many foreign origins are remembered as logged. Redirects come from servers: without a bound
 /// they could fill the memory.
@@ -168,9 +168,4 @@ pub(crate) fn keeps_secrets(uri: &Uri) -> bool {
             || host == "[::1]"
             || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
     })
-}
-
-/// The error for [`Admission::Refuse`].
-pub(crate) fn insecure() -> Error {
-    Error::new(ErrorKind::InsecureOrigin)
 }

@@ -2,13 +2,15 @@
 
 use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
 
+use crate::source::ResponseHead;
+
 const GRPC_STATUS: &str = "grpc-status";
 
 /// Whether the resource server rejected the token.
-///
-/// A 401 did (RFC 6750 §3.1), unless a Bearer challenge in it names another reason; an answer of
-/// gRPC did if it is trailers-only with the status UNAUTHENTICATED. A 403 did not: another token
-/// of the same client has the same rights.
+pub fn standard(response: &ResponseHead<'_>) -> bool {
+    is_rejection(response.status, response.headers, || response.is_end_stream)
+}
+
 #[inline]
 pub(crate) fn is_rejection(
     status: StatusCode,

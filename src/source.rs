@@ -5,7 +5,10 @@ use std::{
     future::{Future, Ready, ready},
 };
 
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use http::{
+    Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+};
+use http_body::Body;
 
 use crate::{error::Error, token::Token};
 
@@ -44,6 +47,46 @@ impl fmt::Debug for RequestHead<'_> {
             .field("method", self.method)
             .field("authority", &self.uri.authority().map(|authority| authority.host()))
             .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A response without its body, borrowed: what
+/// [`OAuthLayer::rejected_when`](crate::OAuthLayer::rejected_when) judges.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct ResponseHead<'a> {
+    /// The response's status.
+    pub status: StatusCode,
+    /// The response's HTTP version.
+    pub version: Version,
+    /// The response's headers.
+    pub headers: &'a HeaderMap,
+    /// The response's extensions.
+    pub extensions: &'a Extensions,
+    /// Whether the body is known to have ended: it is empty, and no trailers will follow.
+    pub is_end_stream: bool,
+}
+
+impl<'a, B: Body> From<&'a Response<B>> for ResponseHead<'a> {
+    fn from(response: &'a Response<B>) -> Self {
+        Self {
+            status: response.status(),
+            version: response.version(),
+            headers: response.headers(),
+            extensions: response.extensions(),
+            is_end_stream: response.body().is_end_stream(),
+        }
+    }
+}
+
+// By hand: headers and extensions can be secrets.
+impl fmt::Debug for ResponseHead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseHead")
+            .field("status", &self.status)
+            .field("version", &self.version)
+            .field("is_end_stream", &self.is_end_stream)
             .finish_non_exhaustive()
     }
 }

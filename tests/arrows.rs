@@ -11,17 +11,17 @@ use std::{
 const MAP: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("runtime", &[]),
-    ("rejection", &[]),
     ("token", &["error"]),
     ("grpc", &["error"]),
     ("origin", &["error"]),
     ("replay", &["error"]),
     ("source", &["error", "token"]),
+    ("rejection", &["source"]),
     ("fetch", &["error", "token"]),
     ("cache", &["error", "fetch", "runtime", "source", "token"]),
     ("future", &["error", "rejection", "replay", "runtime", "source"]),
-    ("service", &["error", "future", "origin", "replay", "source"]),
-    ("layer", &["cache", "error", "fetch", "replay", "service"]),
+    ("service", &["cache", "error", "future", "origin", "replay", "source"]),
+    ("layer", &["cache", "error", "fetch", "replay", "service", "source"]),
 ];
 
 /// What knows the core, and what the core does not know.

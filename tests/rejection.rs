@@ -477,9 +477,8 @@ async fn rejected_when_takes_the_place_of_the_standard() {
         [(400, "", 1), (400, "expired", 2), (403, "expired", 2), (419, "expired", 2), (401, "", 1)]
     {
         let endpoint = hour();
-        let layer = OAuthLayer::with_source(warm(&endpoint).await).rejected_when(|_, headers| {
-            headers.get("x-code").is_some_and(|code| code == "expired")
-        });
+        let layer = OAuthLayer::with_source(warm(&endpoint).await)
+            .rejected_when(|head| head.headers.get("x-code").is_some_and(|code| code == "expired"));
         let mut first = with_status(status);
         first.headers_mut().insert("x-code", HeaderValue::from_static(code));
         assert_eq!(requests_after(layer, first).await, expected, "{status} {code}");

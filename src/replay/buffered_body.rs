@@ -1,12 +1,12 @@
 use std::{
     error::Error as StdError,
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
@@ -14,31 +14,34 @@ use crate::error::BoxError;
 
 /// The body of one attempt: see [`Buffered`](crate::replay::Buffered).
 pub struct BufferedBody<B> {
-    shared: Arc<Mutex<Shared<B>>>,
-    attempt: Attempt,
+    upload: Arc<Mutex<Upload<B>>>,
+    attempt: usize,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Attempt {
-    First,
-    /// With the index of the next kept piece.
-    Second(usize),
-}
+/// What [`Buffered`](crate::replay::Buffered) keeps of a request's body. Once it is dropped there
+/// is no further attempt.
+#[allow(unnameable_types)] // an associated type of `Buffered`, and no more
+pub struct KeptBody<B>(Arc<Mutex<Upload<B>>>);
 
-/// What the two attempts of one request share. Only one of them gets anything out of it.
-pub(super) struct Shared<B> {
+/// One body, and what was sent of it. Only the latest attempt gets anything out of it.
+struct Upload<B> {
     body: Pin<Box<B>>,
-    limit: usize,
-    /// What was sent by the first attempt; `None` if it was too much.
-    kept: Option<Vec<Vec<u8>>>,
-    kept_bytes: usize,
-    trailers: Option<HeaderMap>,
-    /// Set once the replay has begun.
-    fenced: bool,
     /// How the body ended.
     end: Option<End>,
-    /// Who polled the first attempt last: it is woken to see the fence.
-    first: Option<Waker>,
+    /// Which attempt is the latest; those before it are fenced.
+    attempt: usize,
+    /// Who polled it last: woken to see the fence.
+    waker: Option<Waker>,
+    /// What was sent of the body, but for the tail.
+    pieces: Vec<Piece>,
+    /// The piece that the latest attempt sends next; after the last one it reads the body.
+    next: usize,
+    /// The piece that still grows.
+    tail: BytesMut,
+    kept_bytes: usize,
+    limit: usize,
+    /// Whether there may be another attempt.
+    replayable: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -47,71 +50,117 @@ enum End {
     Failed,
 }
 
-impl<B: Body> BufferedBody<B> {
-    pub(super) fn first(body: B, limit: usize) -> Self {
-        let shared = Shared {
+#[derive(Clone)]
+enum Piece {
+    Data(Bytes),
+    Trailers(Box<HeaderMap>),
+}
+
+impl<B> BufferedBody<B> {
+    /// The body of the first attempt, and what the others are made of.
+    pub(super) fn first(body: B, limit: usize) -> (Self, KeptBody<B>) {
+        let upload = Arc::new(Mutex::new(Upload {
             body: Box::pin(body),
-            limit,
-            kept: Some(Vec::new()),
-            kept_bytes: 0,
-            trailers: None,
-            fenced: false,
             end: None,
-            first: None,
-        };
-        Self { shared: Arc::new(Mutex::new(shared)), attempt: Attempt::First }
+            attempt: 0,
+            waker: None,
+            pieces: Vec::new(),
+            next: 0,
+            tail: BytesMut::new(),
+            kept_bytes: 0,
+            limit,
+            replayable: true,
+        }));
+        (Self { upload: Arc::clone(&upload), attempt: 0 }, KeptBody(upload))
     }
+}
 
-    pub(super) fn shared(&self) -> Arc<Mutex<Shared<B>>> {
-        Arc::clone(&self.shared)
-    }
-
-    /// Fences the first attempt, if all that it sent was kept.
-    pub(super) fn second(shared: Arc<Mutex<Shared<B>>>) -> Option<Self> {
-        let first = {
-            let mut shared = lock(&shared);
-            shared.kept.as_ref()?;
-            shared.fenced = true;
-            shared.first.take()
-        };
-        if let Some(waker) = first {
+impl<B> KeptBody<B> {
+    /// The body of the next attempt, if everything that was sent was kept. Fences the one before.
+    pub(super) fn again(&self) -> Option<BufferedBody<B>> {
+        let mut upload = lock(&self.0);
+        if !upload.replayable {
+            return None;
+        }
+        upload.end_piece();
+        upload.next = 0;
+        upload.attempt += 1;
+        let (attempt, waker) = (upload.attempt, upload.waker.take());
+        drop(upload);
+        if let Some(waker) = waker {
             waker.wake();
         }
-        Some(Self { shared, attempt: Attempt::Second(0) })
+        Some(BufferedBody { upload: Arc::clone(&self.0), attempt })
     }
 }
 
-/// The two attempts of one request are all that ever meet at this lock.
-fn lock<B>(shared: &Mutex<Shared<B>>) -> MutexGuard<'_, Shared<B>> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+impl<B> Drop for KeptBody<B> {
+    fn drop(&mut self) {
+        lock(&self.0).stop_keeping();
+    }
 }
 
-impl<B> Shared<B> {
+/// The attempts of one request are all that ever meet at this lock.
+fn lock<B>(upload: &Mutex<Upload<B>>) -> MutexGuard<'_, Upload<B>> {
+    upload.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<B> Upload<B> {
+    /// The next frame of what was sent before.
+    fn sent_before(&mut self) -> Option<Frame<Bytes>> {
+        let piece = self.pieces.get_mut(self.next)?;
+        self.next += 1;
+        let none = Piece::Data(Bytes::new());
+        let piece = if self.replayable { piece.clone() } else { mem::replace(piece, none) };
+        Some(match piece {
+            Piece::Data(data) => Frame::data(data),
+            Piece::Trailers(trailers) => Frame::trailers(*trailers),
+        })
+    }
+
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        if !self.replayable {
+            return;
+        }
+        if let Some(data) = frame.data_ref() {
+            self.keep_data(data);
+        } else if let Some(trailers) = frame.trailers_ref() {
+            self.end_piece();
+            self.pieces.push(Piece::Trailers(Box::new(trailers.clone())));
+        }
+        self.next = self.pieces.len();
+    }
+
     /// Copies the data: a frame may be a few bytes of a large buffer, which it would keep alive, and
     /// there may be any number of frames.
-    fn keep(&mut self, data: &[u8]) {
-        let Some(kept) = &mut self.kept else { return };
-        if self.fenced {
-            return;
-        }
-        let kept_bytes = self.kept_bytes.saturating_add(data.len());
-        let Some(room) = self.limit.checked_sub(kept_bytes) else {
-            self.kept = None;
-            return;
+    fn keep_data(&mut self, data: &[u8]) {
+        let Some(room) = (self.limit - self.kept_bytes).checked_sub(data.len()) else {
+            return self.stop_keeping();
         };
-        let free = kept.last().map_or(0, |piece| piece.capacity() - piece.len());
+        let free = self.tail.capacity() - self.tail.len();
         let (first, rest) = data.split_at(free.min(data.len()));
-        if let Some(piece) = kept.last_mut() {
-            piece.extend_from_slice(first);
-        }
+        self.tail.extend_from_slice(first);
         if !rest.is_empty() {
+            self.end_piece();
             // As much again as there is, so that pieces are few, but never more than the limit.
-            let spare = room.min(self.kept_bytes);
-            let mut piece = Vec::with_capacity(rest.len().saturating_add(spare));
-            piece.extend_from_slice(rest);
-            kept.push(piece);
+            self.tail = BytesMut::with_capacity(rest.len() + room.min(self.kept_bytes));
+            self.tail.extend_from_slice(rest);
         }
-        self.kept_bytes = kept_bytes;
+        self.kept_bytes += data.len();
+    }
+
+    fn end_piece(&mut self) {
+        if !self.tail.is_empty() {
+            self.pieces.push(Piece::Data(self.tail.split().freeze()));
+        }
+    }
+
+    /// Frees what no attempt needs any more.
+    fn stop_keeping(&mut self) {
+        self.replayable = false;
+        if self.next >= self.pieces.len() {
+            (self.pieces, self.tail) = Default::default();
+        }
     }
 }
 
@@ -123,99 +172,81 @@ where
     type Error = BoxError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        let mut shared = lock(&this.shared);
-        let shared = &mut *shared;
-        match &mut this.attempt {
-            Attempt::First if shared.fenced => {
-                return Poll::Ready(Some(Err(BodyError::Fenced.into())));
-            }
-            Attempt::First => {
-                // Nobody is left who could send it again: the answer was no rejection.
-                if Arc::strong_count(&this.shared) == 1 {
-                    shared.kept = None;
-                }
-                shared.first = Some(cx.waker().clone());
-            }
-            Attempt::Second(next) => {
-                let kept = shared.kept.as_mut().and_then(|kept| kept.get_mut(*next));
-                if let Some(piece) = kept {
-                    *next += 1;
-                    // Nobody needs it after this.
-                    let data = Bytes::from(std::mem::take(piece));
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                if let Some(trailers) = shared.trailers.take() {
-                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-                }
-            }
+        let mut upload = lock(&self.upload);
+        let upload = &mut *upload;
+        if self.attempt < upload.attempt {
+            return Poll::Ready(Some(Err(BodyError::Fenced.into())));
         }
-        match shared.end {
+        if let Some(frame) = upload.sent_before() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        match upload.end {
             Some(End::Complete) => return Poll::Ready(None),
             Some(End::Failed) => return Poll::Ready(Some(Err(BodyError::Failed.into()))),
             None => {}
         }
-        let frame = match ready!(shared.body.as_mut().poll_frame(cx)) {
+        upload.waker = Some(cx.waker().clone());
+        Poll::Ready(match ready!(upload.body.as_mut().poll_frame(cx)) {
             None => {
-                shared.end = Some(End::Complete);
-                return Poll::Ready(None);
+                upload.end = Some(End::Complete);
+                None
             }
             Some(Err(error)) => {
-                shared.end = Some(End::Failed);
-                return Poll::Ready(Some(Err(error.into())));
+                upload.end = Some(End::Failed);
+                Some(Err(error.into()))
             }
-            Some(Ok(frame)) => frame.map_data(|mut data| data.copy_to_bytes(data.remaining())),
-        };
-        match frame.data_ref() {
-            Some(data) => shared.keep(data),
-            None if !shared.fenced => shared.trailers = frame.trailers_ref().cloned(),
-            None => {}
-        }
-        Poll::Ready(Some(Ok(frame)))
+            Some(Ok(frame)) => {
+                let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
+                upload.keep(&frame);
+                Some(Ok(frame))
+            }
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        let shared = lock(&self.shared);
-        let ended = match shared.end {
+        let upload = lock(&self.upload);
+        let ended = match upload.end {
             Some(end) => end == End::Complete,
-            None => shared.body.is_end_stream(),
+            None => upload.body.is_end_stream(),
         };
-        match self.attempt {
-            Attempt::First => ended && !shared.fenced,
-            Attempt::Second(next) => {
-                let kept = shared.kept.as_ref().map_or(0, Vec::len);
-                ended && next >= kept && shared.trailers.is_none()
-            }
-        }
+        ended && upload.next >= upload.pieces.len() && self.attempt == upload.attempt
     }
 
     fn size_hint(&self) -> SizeHint {
-        let shared = lock(&self.shared);
-        let rest = match shared.end {
+        let upload = lock(&self.upload);
+        let mut hint = match upload.end {
             Some(_) => SizeHint::with_exact(0),
-            None => shared.body.size_hint(),
+            None => upload.body.size_hint(),
         };
-        let Attempt::Second(next) = self.attempt else { return rest };
-        let kept = shared.kept.iter().flatten().skip(next).map(|piece| piece.len() as u64).sum();
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(kept));
-        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(kept)) {
-            hint.set_upper(upper);
+        let bytes = |piece: &Piece| match piece {
+            Piece::Data(data) => data.len() as u64,
+            Piece::Trailers(_) => 0,
+        };
+        let sent_before: u64 = upload.pieces.iter().skip(upload.next).map(bytes).sum();
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(sent_before));
         }
+        hint.set_lower(hint.lower().saturating_add(sent_before));
         hint
     }
 }
 
 impl<B> fmt::Debug for BufferedBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BufferedBody").finish_non_exhaustive()
+        f.debug_struct("BufferedBody").field("attempt", &self.attempt).finish_non_exhaustive()
     }
 }
 
-/// Why a [`BufferedBody`] yields an error that is not its own body's.
+impl<B> fmt::Debug for KeptBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptBody").finish_non_exhaustive()
+    }
+}
+
+/// Why a [`BufferedBody`] fails with an error that is not its own body's.
 #[derive(Debug)]
 enum BodyError {
     Fenced,
@@ -226,7 +257,7 @@ impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Fenced => "the request is being sent again with another access token",
-            Self::Failed => "the request's body failed while it was sent the first time",
+            Self::Failed => "the request's body failed in an earlier attempt",
         })
     }
 }

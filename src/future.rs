@@ -107,8 +107,19 @@ pin_project! {
 /// [`Never`](crate::replay::Never) and the standard rule. Behind one pointer, since this future is
 /// moved a few times before it is polled.
 pub(crate) struct Extra<S, R, K> {
-    pub(crate) kept: Option<Kept<S, R, K>>,
-    pub(crate) rejected_when: Option<Arc<RejectedWhen>>,
+    kept: Option<Kept<S, R, K>>,
+    rejected_when: Option<Arc<RejectedWhen>>,
+}
+
+impl<S, R, K> Extra<S, R, K> {
+    #[inline]
+    pub(crate) fn new(
+        kept: Option<Kept<S, R, K>>,
+        rejected_when: Option<&Arc<RejectedWhen>>,
+    ) -> Option<Box<Self>> {
+        (kept.is_some() || rejected_when.is_some())
+            .then(|| Box::new(Self { kept, rejected_when: rejected_when.cloned() }))
+    }
 }
 
 /// A request that can be sent again, and what with.
@@ -231,12 +242,17 @@ where
             }
             // Getting ready took its time, and this token has been replaced or has run out. As
             // before, no place in the inner service is held while another one is waited for.
-            inner = inner.clone();
+            give_readiness_back(&mut inner);
             let Some(another) = lease.reject().await? else { break };
             lease = another;
         }
         Err(Error::new(ErrorKind::Expired).into())
     }
+}
+
+/// A clone is not ready, and dropping the ready one gives back what it had reserved.
+pub(crate) fn give_readiness_back<S: Clone>(inner: &mut S) {
+    *inner = inner.clone();
 }
 
 /// Reads a response that nobody wants, as far as that is worth it.
@@ -266,10 +282,6 @@ where
     R: Replay<B>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.state {
-            State::Hot { .. } => "Hot",
-            State::Slow { .. } => "Slow",
-        };
-        f.debug_tuple("ResponseFuture").field(&format_args!("{state}")).finish()
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }

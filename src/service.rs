@@ -7,16 +7,16 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{
-    HeaderMap, Request,
-    header::{AUTHORIZATION, Entry},
-};
+use http::{HeaderMap, Request, header::AUTHORIZATION};
 use tower_service::Service;
 
 use crate::{
     cache::TokenCache,
     error::{BoxError, Error, ErrorKind},
-    future::{ACQUIRE_AT_MOST, Extra, HttpService, Kept, RejectedWhen, ResponseFuture},
+    future::{
+        ACQUIRE_AT_MOST, Extra, HttpService, Kept, RejectedWhen, ResponseFuture,
+        give_readiness_back,
+    },
     origin::{Admission, Origins},
     replay::{IfEmpty, Replay},
     source::{Lease, RequestHead, TokenSource},
@@ -98,18 +98,18 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.shared.origins.admit(&request) {
             Admission::Serve => {}
-            Admission::Pass => return self.pass(request),
+            Admission::Pass => return self.pass(self.replay.keep(request).0),
             Admission::Refuse => return self.fail(ErrorKind::InsecureOrigin),
         }
         match self.shared.source.try_acquire(&RequestHead::from(&request)) {
             Some(lease) => self.send(request, lease),
-            None => self.send_later(request),
+            None => self.wait(request),
         }
     }
 }
 
 impl<S, T, R> OAuthService<S, T, R> {
-    /// The hot path: there is a token, and the inner service is ready.
+    /// There is a token, and the inner service is ready.
     #[inline(always)] // or the request is copied once more
     fn send<B>(&mut self, request: Request<B>, lease: T::Lease) -> ResponseFuture<S, T::Lease, R, B>
     where
@@ -117,38 +117,30 @@ impl<S, T, R> OAuthService<S, T, R> {
         T: TokenSource,
         R: Replay<B> + Clone,
     {
-        // Before the token is in: a replay gets another one.
+        // Kept without the token: a replay gets another one.
         let (mut request, kept) = self.replay.keep(request);
-        // One look into the map both puts the token in and tells whether it is the only one: to ask
+        // One look into the map both puts the token in and tells whether it is the only one. To ask
         // first would cost 70 to 160 instructions.
         match request.headers_mut().try_append(AUTHORIZATION, lease.header_value()) {
             Ok(false) => {}
-            Ok(true) => return self.pass_with_its_own(request),
+            Ok(true) => {
+                remove_last(request.headers_mut());
+                return self.pass(request);
+            }
             Err(_) => return self.fail(ErrorKind::TooManyHeaders),
         }
-        let extra = self.extra(kept);
+        let kept = kept.map(|request| Kept {
+            inner: self.inner.clone(),
+            replay: self.replay.clone(),
+            request,
+        });
+        let extra = Extra::new(kept, self.shared.rejected_when.as_ref());
         ResponseFuture::hot(self.inner.call(request), Some(lease), extra)
     }
 
-    #[inline]
-    fn extra<K>(&self, kept: Option<K>) -> Option<Box<Extra<S, R, K>>>
-    where
-        S: Clone,
-        R: Clone,
-    {
-        let rejected_when = &self.shared.rejected_when;
-        if kept.is_none() && rejected_when.is_none() {
-            return None;
-        }
-        let (inner, replay) = (&self.inner, &self.replay);
-        let kept =
-            kept.map(|request| Kept { request, inner: inner.clone(), replay: replay.clone() });
-        Some(Box::new(Extra { kept, rejected_when: rejected_when.clone() }))
-    }
-
-    /// The slow path: there is no token yet.
+    /// There is no token yet.
     #[cold]
-    fn send_later<B>(&mut self, request: Request<B>) -> ResponseFuture<S, T::Lease, R, B>
+    fn wait<B>(&mut self, request: Request<B>) -> ResponseFuture<S, T::Lease, R, B>
     where
         S: HttpService<R::Body>,
         T: TokenSource + Send + Sync + 'static,
@@ -156,11 +148,11 @@ impl<S, T, R> OAuthService<S, T, R> {
         B: Send + 'static,
     {
         if request.headers().contains_key(AUTHORIZATION) {
-            return self.pass(request);
+            return self.pass(self.replay.keep(request).0);
         }
         // A place that is held while waiting for something else may be the place that the fetch
         // needs.
-        self.give_readiness_back();
+        give_readiness_back(&mut self.inner);
         let mut this = self.clone();
         ResponseFuture::slow(async move {
             for _ in 0..ACQUIRE_AT_MOST {
@@ -174,39 +166,24 @@ impl<S, T, R> OAuthService<S, T, R> {
                 if let Some(lease) = lease {
                     return this.send(request, lease).await;
                 }
-                this.give_readiness_back();
+                give_readiness_back(&mut this.inner);
             }
             Err(Error::new(ErrorKind::Expired).into())
         })
     }
 
-    /// For a request that is none of ours.
+    /// The request is sent as it came.
     #[cold]
-    fn pass<B>(&mut self, request: Request<B>) -> ResponseFuture<S, T::Lease, R, B>
+    fn pass<B>(&mut self, request: Request<R::Body>) -> ResponseFuture<S, T::Lease, R, B>
     where
         S: HttpService<R::Body>,
         T: TokenSource,
         R: Replay<B>,
     {
-        let (request, _) = self.replay.keep(request);
         ResponseFuture::hot(self.inner.call(request), None, None)
     }
 
-    /// For a request that brought its own `Authorization`, and now has ours as well.
-    #[cold]
-    fn pass_with_its_own<B>(
-        &mut self,
-        mut request: Request<R::Body>,
-    ) -> ResponseFuture<S, T::Lease, R, B>
-    where
-        S: HttpService<R::Body>,
-        T: TokenSource,
-        R: Replay<B>,
-    {
-        remove_last(request.headers_mut());
-        ResponseFuture::hot(self.inner.call(request), None, None)
-    }
-
+    /// The request is not sent.
     #[cold]
     fn fail<B>(&mut self, kind: ErrorKind) -> ResponseFuture<S, T::Lease, R, B>
     where
@@ -214,28 +191,19 @@ impl<S, T, R> OAuthService<S, T, R> {
         T: TokenSource,
         R: Replay<B>,
     {
-        self.give_readiness_back();
+        give_readiness_back(&mut self.inner);
         ResponseFuture::slow(ready(Err(Error::new(kind).into())))
-    }
-
-    /// A clone is not ready, and dropping the ready one gives back what it had reserved.
-    fn give_readiness_back(&mut self)
-    where
-        S: Clone,
-    {
-        self.inner = self.inner.clone();
     }
 }
 
 /// Takes the last value of `Authorization` out, and leaves everything else as and where it was.
+#[cold]
 fn remove_last(headers: &mut HeaderMap) {
-    let mut values: Vec<_> = headers.get_all(AUTHORIZATION).iter().cloned().collect();
-    values.pop();
-    let mut values = values.into_iter();
-    if let (Entry::Occupied(mut entry), Some(first)) = (headers.entry(AUTHORIZATION), values.next())
-    {
-        entry.insert(first);
-        values.for_each(|value| entry.append(value));
+    let values: Vec<_> = headers.get_all(AUTHORIZATION).iter().cloned().collect();
+    let [first, others @ .., _] = &values[..] else { return };
+    headers.insert(AUTHORIZATION, first.clone());
+    for value in others {
+        headers.append(AUTHORIZATION, value.clone());
     }
 }
 

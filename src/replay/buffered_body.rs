@@ -1,5 +1,4 @@
 use std::{
-    error::Error as StdError,
     fmt, mem,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -20,53 +19,44 @@ pub struct BufferedBody<B> {
 
 /// What [`Buffered`](crate::replay::Buffered) keeps of a request's body. Once it is dropped there
 /// is no further attempt.
-#[allow(unnameable_types)] // an associated type of `Buffered`, and no more
+#[allow(unnameable_types)] // part of an associated type, and nothing to use
 pub struct KeptBody<B>(Arc<Mutex<Upload<B>>>);
 
 /// One body, and what was sent of it. Only the latest attempt gets anything out of it.
 struct Upload<B> {
-    body: Pin<Box<B>>,
-    /// How the body ended.
-    end: Option<End>,
-    /// Which attempt is the latest; those before it are fenced.
+    /// `None` once it has ended.
+    body: Option<Pin<Box<B>>>,
+    /// Whether it ended with an error.
+    failed: bool,
+    /// The number of the latest attempt; those before it are fenced.
     attempt: usize,
-    /// Who polled it last: woken to see the fence.
+    /// Who polled the latest attempt last: woken to see the fence.
     waker: Option<Waker>,
+    /// Which of the kept pieces the latest attempt sends next; `None` when it reads the body.
+    next: Option<usize>,
     /// What was sent of the body, but for the tail.
-    pieces: Vec<Piece>,
-    /// The piece that the latest attempt sends next; after the last one it reads the body.
-    next: usize,
+    pieces: Vec<Bytes>,
     /// The piece that still grows.
     tail: BytesMut,
+    trailers: Option<HeaderMap>,
     kept_bytes: usize,
     limit: usize,
     /// Whether there may be another attempt.
     replayable: bool,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum End {
-    Complete,
-    Failed,
-}
-
-#[derive(Clone)]
-enum Piece {
-    Data(Bytes),
-    Trailers(Box<HeaderMap>),
-}
-
 impl<B> BufferedBody<B> {
-    /// The body of the first attempt, and what the others are made of.
+    /// The body of the first attempt, and what those of the others are made from.
     pub(super) fn first(body: B, limit: usize) -> (Self, KeptBody<B>) {
         let upload = Arc::new(Mutex::new(Upload {
-            body: Box::pin(body),
-            end: None,
+            body: Some(Box::pin(body)),
+            failed: false,
             attempt: 0,
             waker: None,
+            next: None,
             pieces: Vec::new(),
-            next: 0,
             tail: BytesMut::new(),
+            trailers: None,
             kept_bytes: 0,
             limit,
             replayable: true,
@@ -76,14 +66,14 @@ impl<B> BufferedBody<B> {
 }
 
 impl<B> KeptBody<B> {
-    /// The body of the next attempt, if everything that was sent was kept. Fences the one before.
+    /// Fences the latest attempt and gives the body of the next one, if all that was sent was kept.
     pub(super) fn again(&self) -> Option<BufferedBody<B>> {
         let mut upload = lock(&self.0);
         if !upload.replayable {
             return None;
         }
         upload.end_piece();
-        upload.next = 0;
+        upload.next = Some(0);
         upload.attempt += 1;
         let (attempt, waker) = (upload.attempt, upload.waker.take());
         drop(upload);
@@ -106,29 +96,25 @@ fn lock<B>(upload: &Mutex<Upload<B>>) -> MutexGuard<'_, Upload<B>> {
 }
 
 impl<B> Upload<B> {
-    /// The next frame of what was sent before.
+    /// The next frame of what an earlier attempt sent.
     fn sent_before(&mut self) -> Option<Frame<Bytes>> {
-        let piece = self.pieces.get_mut(self.next)?;
-        self.next += 1;
-        let none = Piece::Data(Bytes::new());
-        let piece = if self.replayable { piece.clone() } else { mem::replace(piece, none) };
-        Some(match piece {
-            Piece::Data(data) => Frame::data(data),
-            Piece::Trailers(trailers) => Frame::trailers(*trailers),
-        })
+        let next = self.next?;
+        let Some(piece) = self.pieces.get_mut(next) else {
+            self.next = None;
+            return self.trailers.clone().map(Frame::trailers);
+        };
+        self.next = Some(next + 1);
+        Some(Frame::data(if self.replayable { piece.clone() } else { mem::take(piece) }))
     }
 
     fn keep(&mut self, frame: &Frame<Bytes>) {
         if !self.replayable {
             return;
         }
-        if let Some(data) = frame.data_ref() {
-            self.keep_data(data);
-        } else if let Some(trailers) = frame.trailers_ref() {
-            self.end_piece();
-            self.pieces.push(Piece::Trailers(Box::new(trailers.clone())));
+        match frame.data_ref() {
+            Some(data) => self.keep_data(data),
+            None => self.trailers = frame.trailers_ref().cloned(),
         }
-        self.next = self.pieces.len();
     }
 
     /// Copies the data: a frame may be a few bytes of a large buffer, which it would keep alive, and
@@ -151,15 +137,15 @@ impl<B> Upload<B> {
 
     fn end_piece(&mut self) {
         if !self.tail.is_empty() {
-            self.pieces.push(Piece::Data(self.tail.split().freeze()));
+            self.pieces.push(self.tail.split().freeze());
         }
     }
 
-    /// Frees what no attempt needs any more.
+    /// There is no further attempt: frees what the latest one does not need.
     fn stop_keeping(&mut self) {
         self.replayable = false;
-        if self.next >= self.pieces.len() {
-            (self.pieces, self.tail) = Default::default();
+        if self.next.is_none() {
+            (self.pieces, self.tail, self.trailers) = Default::default();
         }
     }
 }
@@ -178,58 +164,55 @@ where
         let mut upload = lock(&self.upload);
         let upload = &mut *upload;
         if self.attempt < upload.attempt {
-            return Poll::Ready(Some(Err(BodyError::Fenced.into())));
+            let fenced = "the request is being sent again with another access token";
+            return Poll::Ready(Some(Err(fenced.into())));
         }
         if let Some(frame) = upload.sent_before() {
             return Poll::Ready(Some(Ok(frame)));
         }
-        match upload.end {
-            Some(End::Complete) => return Poll::Ready(None),
-            Some(End::Failed) => return Poll::Ready(Some(Err(BodyError::Failed.into()))),
-            None => {}
-        }
+        let Some(body) = &mut upload.body else {
+            let failed = "the request's body failed in an earlier attempt";
+            return Poll::Ready(upload.failed.then(|| Err(failed.into())));
+        };
         upload.waker = Some(cx.waker().clone());
-        Poll::Ready(match ready!(upload.body.as_mut().poll_frame(cx)) {
-            None => {
-                upload.end = Some(End::Complete);
-                None
-            }
-            Some(Err(error)) => {
-                upload.end = Some(End::Failed);
-                Some(Err(error.into()))
-            }
+        match ready!(body.as_mut().poll_frame(cx)) {
             Some(Ok(frame)) => {
                 let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
                 upload.keep(&frame);
-                Some(Ok(frame))
+                Poll::Ready(Some(Ok(frame)))
             }
-        })
+            Some(Err(error)) => {
+                (upload.body, upload.failed) = (None, true);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            None => {
+                upload.body = None;
+                Poll::Ready(None)
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
         let upload = lock(&self.upload);
-        let ended = match upload.end {
-            Some(end) => end == End::Complete,
-            None => upload.body.is_end_stream(),
-        };
-        ended && upload.next >= upload.pieces.len() && self.attempt == upload.attempt
+        let ended = upload.body.as_ref().is_none_or(|body| body.is_end_stream());
+        let sent_before =
+            upload.next.is_none_or(|next| next >= upload.pieces.len() && upload.trailers.is_none());
+        ended && sent_before && !upload.failed && self.attempt == upload.attempt
     }
 
     fn size_hint(&self) -> SizeHint {
         let upload = lock(&self.upload);
-        let mut hint = match upload.end {
-            Some(_) => SizeHint::with_exact(0),
-            None => upload.body.size_hint(),
+        let kept = upload.pieces.iter().skip(upload.next.unwrap_or(usize::MAX));
+        let kept: u64 = kept.map(|piece| piece.len() as u64).sum();
+        let rest = match &upload.body {
+            Some(body) => body.size_hint(),
+            None => SizeHint::with_exact(0),
         };
-        let bytes = |piece: &Piece| match piece {
-            Piece::Data(data) => data.len() as u64,
-            Piece::Trailers(_) => 0,
-        };
-        let sent_before: u64 = upload.pieces.iter().skip(upload.next).map(bytes).sum();
-        if let Some(upper) = hint.upper() {
-            hint.set_upper(upper.saturating_add(sent_before));
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(kept));
+        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(kept)) {
+            hint.set_upper(upper);
         }
-        hint.set_lower(hint.lower().saturating_add(sent_before));
         hint
     }
 }
@@ -245,21 +228,3 @@ impl<B> fmt::Debug for KeptBody<B> {
         f.debug_struct("KeptBody").finish_non_exhaustive()
     }
 }
-
-/// Why a [`BufferedBody`] fails with an error that is not its own body's.
-#[derive(Debug)]
-enum BodyError {
-    Fenced,
-    Failed,
-}
-
-impl fmt::Display for BodyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Fenced => "the request is being sent again with another access token",
-            Self::Failed => "the request's body failed in an earlier attempt",
-        })
-    }
-}
-
-impl StdError for BodyError {}

@@ -2,7 +2,7 @@
 
 use std::{
     net::Ipv4Addr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use http::{HeaderMap, Method, Request, Uri, header::AUTHORIZATION, uri::Authority};
@@ -25,10 +25,10 @@ pub(crate) enum Admission {
 }
 
 /// The origins that the token is for; with none, every one that keeps it secret on its way.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Origins {
     allowed: Vec<Origin>,
-    logged: Mutex<Vec<String>>,
+    logged: Arc<Mutex<Vec<String>>>,
 }
 
 /// Scheme, host and effective port (RFC 6454 §4).
@@ -39,38 +39,28 @@ struct Origin {
     port: u16,
 }
 
-impl Clone for Origins {
-    fn clone(&self) -> Self {
-        Self { allowed: self.allowed.clone(), logged: Mutex::default() }
-    }
-}
-
 impl Origins {
     /// Adds an origin, for example `https://api.example.com`.
     pub(crate) fn allow(&mut self, origin: &str) -> Result<(), Error> {
         let invalid = |why: &str| Error::config("origin", why);
-        if origin.contains(['?', '#']) {
-            return Err(invalid("an origin ends after the host and the port"));
-        }
-        let uri = origin.parse::<Uri>().map_err(|_| invalid("it is no absolute URI"))?;
+        let uri = origin.parse::<Uri>().map_err(|_| invalid("it is not a valid URI"))?;
         let parts = uri.into_parts();
-        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
+        let authority = parts.authority.filter(|authority| !authority.host().is_empty());
+        let (Some(scheme), Some(authority)) = (parts.scheme, authority) else {
             return Err(invalid("it needs a scheme and a host, as in https://api.example.com"));
         };
         let Some(https) = is_https(scheme.as_str()) else {
-            return Err(invalid("its scheme is neither https nor http"));
+            return Err(invalid("its scheme must be https or http"));
         };
         if authority.as_str().contains('@') {
-            return Err(invalid("it must not have a user name"));
-        }
-        if authority.host().is_empty() {
-            return Err(invalid("its host is empty"));
+            return Err(invalid("it must not contain a user name"));
         }
         let Some(port) = port(https, &authority) else {
-            return Err(invalid("its port is no port number"));
+            return Err(invalid("its port must be a number from 0 to 65535"));
         };
-        if parts.path_and_query.is_some_and(|path| path != "/") {
-            return Err(invalid("it must not have a path"));
+        // Parsing drops a fragment.
+        if origin.contains('#') || parts.path_and_query.is_some_and(|path| path != "/") {
+            return Err(invalid("nothing may follow the host and the port"));
         }
         self.allowed.push(Origin { https, authority, port });
         Ok(())

@@ -9,6 +9,9 @@ use crate::source::ResponseHead;
 
 const GRPC_STATUS: &str = "grpc-status";
 
+/// A rule that takes the place of [`standard`].
+pub(crate) type RejectedWhen = dyn Fn(ResponseHead<'_>) -> bool + Send + Sync;
+
 /// Whether the resource server rejected the token, by the standards.
 ///
 /// - A 401 means that it did, unless a Bearer challenge in its `WWW-Authenticate` names an error

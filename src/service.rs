@@ -13,28 +13,65 @@ use tower_service::Service;
 use crate::{
     cache::TokenCache,
     error::{BoxError, Error, ErrorKind},
-    future::{
-        ACQUIRE_AT_MOST, Extra, HttpService, Kept, RejectedWhen, ResponseFuture,
-        give_readiness_back,
-    },
+    future::{Extra, ResponseFuture},
+    http_service::HttpService,
     origin::{Admission, Origins},
+    rejection::RejectedWhen,
     replay::{IfEmpty, Replay},
+    resend::{Resend, TOKENS_AT_MOST, give_readiness_back},
     source::{Lease, RequestHead, TokenSource},
 };
 
 /// Sends every request with a valid access token. Made by [`OAuthLayer`](crate::OAuthLayer).
 ///
 /// With a token at hand a request takes no detour: the header is put in and the inner service is
-/// called. Otherwise the service gives the inner service's readiness back, waits for a token, and
-/// only then gets ready again: a fetcher that shares a limited client with it cannot deadlock.
+/// called. Otherwise the service gives back the inner service's readiness, waits for a token, and
+/// only then gets ready again, so that a fetcher that shares a limited client with it cannot
+/// deadlock.
 ///
-/// `poll_ready` is the inner service's; it never fails with an error of this crate, which
-/// `tower::buffer` would not recover from. Those come from the response future.
+/// ```
+/// use http::{Request, Response};
+/// use tower::{BoxError, Layer, Service, ServiceExt};
+/// use tower_oauth::{OAuthLayer, OAuthService, Token, TokenCache, fetch_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// # let client = tower::service_fn(|request: Request<String>| async move {
+/// #     assert_eq!(request.headers()["authorization"], "Bearer secret");
+/// #     Ok::<_, BoxError>(Response::new(String::new()))
+/// # });
+/// let tokens = TokenCache::new(fetch_fn(|_| async { Ok::<_, BoxError>(Token::bearer("secret")) }));
+/// let layer = OAuthLayer::with_source(tokens).origin("https://api.example.com")?;
+/// let mut api: OAuthService<_> = layer.layer(client);
+///
+/// let request = Request::get("https://api.example.com/things").body(String::new())?;
+/// let response = api.ready().await?.call(request).await?;
+/// assert_eq!(response.status(), 200);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # The inner service
+///
+/// [`HttpService`] lists what it must be; most of all it must be `Clone`. The requests' bodies are
+/// what the [`Replay`] policy takes. The default, [`IfEmpty`], needs a default body to send again,
+/// and says so for one that has none:
+///
+/// ```text
+/// error[E0277]: `IfEmpty` cannot replay requests whose body is `Incoming`
+///   = note: `IfEmpty`, the default, needs a body that is `http_body::Body + Default`, and `ByClone` one that is `Clone`;
+///           `OAuthLayer::replay` takes another policy: `Buffered::new(limit)` for any `http_body::Body`, or `Never` for any type
+/// ```
+///
+/// Where a method such as `oneshot` is called, rustc may only say that "its trait bounds were not
+/// satisfied", among them `Incoming: Default`. The way out is the same:
+/// [`OAuthLayer::replay`](crate::OAuthLayer::replay).
 ///
 /// # Errors
 ///
-/// The inner service's own error, or an [`Error`], which [`Error::find`] gets out of the
-/// [`BoxError`].
+/// The response future fails with the inner service's own error or with an [`Error`]. The type is
+/// `tower::BoxError` for both, and [`Error::find`] finds ours. `poll_ready` only ever fails with the
+/// inner service's error, since a `tower::buffer` above would not recover from one.
 pub struct OAuthService<S, T = TokenCache, R = IfEmpty> {
     inner: S,
     replay: R,
@@ -96,22 +133,28 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.shared.origins.admit(&request) {
-            Admission::Serve => {}
-            Admission::Pass => return self.pass(self.replay.keep(request).0),
+        let lease = match self.shared.origins.admit(&request) {
+            Admission::Pass => None,
             Admission::Refuse => return self.fail(ErrorKind::InsecureOrigin),
-        }
-        match self.shared.source.try_acquire(&RequestHead::from(&request)) {
-            Some(lease) => self.send(request, lease),
-            None => self.wait(request),
-        }
+            Admission::Serve => {
+                match self.shared.source.try_acquire(&RequestHead::from(&request)) {
+                    None => return self.wait(request),
+                    lease => lease,
+                }
+            }
+        };
+        self.send(request, lease)
     }
 }
 
 impl<S, T, R> OAuthService<S, T, R> {
-    /// There is a token, and the inner service is ready.
+    /// Sends a request with the token of its lease, or as it came.
     #[inline(always)] // or the request is copied once more
-    fn send<B>(&mut self, request: Request<B>, lease: T::Lease) -> ResponseFuture<S, T::Lease, R, B>
+    fn send<B>(
+        &mut self,
+        request: Request<B>,
+        mut lease: Option<T::Lease>,
+    ) -> ResponseFuture<S, T::Lease, R, B>
     where
         S: HttpService<R::Body>,
         T: TokenSource,
@@ -119,23 +162,29 @@ impl<S, T, R> OAuthService<S, T, R> {
     {
         // Kept without the token: a replay gets another one.
         let (mut request, kept) = self.replay.keep(request);
-        // One look into the map both puts the token in and tells whether it is the only one. To ask
-        // first would cost 70 to 160 instructions.
-        match request.headers_mut().try_append(AUTHORIZATION, lease.header_value()) {
-            Ok(false) => {}
-            Ok(true) => {
-                remove_last(request.headers_mut());
-                return self.pass(request);
+        if let Some(token) = &lease {
+            // One look into the map both puts the token in and tells whether it is the only one. To
+            // ask first would cost 70 to 160 instructions.
+            match request.headers_mut().try_append(AUTHORIZATION, token.header_value()) {
+                Ok(false) => {}
+                Ok(true) => {
+                    remove_last(request.headers_mut());
+                    lease = None;
+                }
+                Err(_) => return self.fail(ErrorKind::TooManyHeaders),
             }
-            Err(_) => return self.fail(ErrorKind::TooManyHeaders),
         }
-        let kept = kept.map(|request| Kept {
-            inner: self.inner.clone(),
-            replay: self.replay.clone(),
-            request,
-        });
-        let extra = Extra::new(kept, self.shared.rejected_when.as_ref());
-        ResponseFuture::hot(self.inner.call(request), Some(lease), extra)
+        let rejected_when = &self.shared.rejected_when;
+        let extra = match lease {
+            Some(_) if kept.is_some() || rejected_when.is_some() => {
+                let (inner, replay) = (&self.inner, &self.replay);
+                let resend =
+                    kept.map(|kept| Resend { inner: inner.clone(), replay: replay.clone(), kept });
+                Some(Box::new(Extra { resend, rejected_when: rejected_when.clone() }))
+            }
+            _ => None,
+        };
+        ResponseFuture::hot(self.inner.call(request), lease, extra)
     }
 
     /// There is no token yet.
@@ -148,14 +197,14 @@ impl<S, T, R> OAuthService<S, T, R> {
         B: Send + 'static,
     {
         if request.headers().contains_key(AUTHORIZATION) {
-            return self.pass(self.replay.keep(request).0);
+            return self.send(request, None);
         }
         // A place that is held while waiting for something else may be the place that the fetch
         // needs.
         give_readiness_back(&mut self.inner);
         let mut this = self.clone();
         ResponseFuture::slow(async move {
-            for _ in 0..ACQUIRE_AT_MOST {
+            for _ in 0..TOKENS_AT_MOST {
                 let acquire = this.shared.source.acquire(&RequestHead::from(&request));
                 let lease = acquire.await?;
                 poll_fn(|cx| this.inner.poll_ready(cx)).await.map_err(Into::into)?;
@@ -163,24 +212,13 @@ impl<S, T, R> OAuthService<S, T, R> {
                 let lease = Some(lease)
                     .filter(Lease::is_usable)
                     .or_else(|| this.shared.source.try_acquire(&RequestHead::from(&request)));
-                if let Some(lease) = lease {
+                if lease.is_some() {
                     return this.send(request, lease).await;
                 }
                 give_readiness_back(&mut this.inner);
             }
             Err(Error::new(ErrorKind::Expired).into())
         })
-    }
-
-    /// The request is sent as it came.
-    #[cold]
-    fn pass<B>(&mut self, request: Request<R::Body>) -> ResponseFuture<S, T::Lease, R, B>
-    where
-        S: HttpService<R::Body>,
-        T: TokenSource,
-        R: Replay<B>,
-    {
-        ResponseFuture::hot(self.inner.call(request), None, None)
     }
 
     /// The request is not sent.

@@ -19,8 +19,23 @@ const MAP: &[(&str, &[&str])] = &[
     ("rejection", &["source"]),
     ("fetch", &["error", "token"]),
     ("cache", &["error", "fetch", "runtime", "source", "token"]),
-    ("future", &["error", "rejection", "replay", "runtime", "source"]),
-    ("service", &["cache", "error", "future", "origin", "replay", "source"]),
+    ("http_service", &["error"]),
+    ("resend", &["error", "http_service", "replay", "runtime", "source"]),
+    ("future", &["error", "http_service", "rejection", "replay", "resend", "source"]),
+    (
+        "service",
+        &[
+            "cache",
+            "error",
+            "future",
+            "http_service",
+            "origin",
+            "rejection",
+            "replay",
+            "resend",
+            "source",
+        ],
+    ),
     ("layer", &["cache", "error", "fetch", "replay", "service", "source"]),
 ];
 

@@ -9,8 +9,7 @@ use http::{HeaderMap, Method, Request, Uri, header::AUTHORIZATION, uri::Authorit
 
 use crate::error::Error;
 
-/// How many foreign origins are remembered as logged. Redirects come from servers: without a bound
-/// they could fill the memory.
+/// How many foreign origins are logged. Without a bound, servers could fill the memory by redirects.
 const LOGGED_AT_MOST: usize = 256;
 
 /// What becomes of a request.
@@ -24,7 +23,7 @@ pub(crate) enum Admission {
     Refuse,
 }
 
-/// The origins that the token is for; with none, every one that keeps it secret on its way.
+/// The origins that the token is for. If there are none, it is for all that it can safely be sent to.
 #[derive(Clone, Default)]
 pub(crate) struct Origins {
     allowed: Vec<Origin>,
@@ -66,15 +65,14 @@ impl Origins {
         Ok(())
     }
 
-    /// What becomes of a request that has no `Authorization` of its own; one that has passes
-    /// wherever it goes, which is seen when the token is put in.
+    /// What becomes of a request. That it has an `Authorization` of its own, and so passes, is only
+    /// seen when the token is put in.
     #[inline(always)]
     pub(crate) fn admit<B>(&self, request: &Request<B>) -> Admission {
         if request.method() == Method::CONNECT {
             return Admission::Pass;
         }
-        // Without an authority the connection decides where it goes, and it is taken to be made
-        // for the first origin.
+        // Without an authority the connection decides where it goes.
         let uri = request.uri();
         let Some(authority) = uri.authority() else { return Admission::Serve };
         if self.allowed.iter().any(|origin| origin.is(uri, authority)) {
@@ -98,10 +96,7 @@ impl Origins {
 
     #[cold]
     fn log(&self, uri: &Uri) {
-        let scheme = uri.scheme_str().unwrap_or_default();
-        let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
-        // Not the authority as a whole: it may hold a password.
-        let origin = format!("{scheme}://{}{port}", uri.host().unwrap_or_default());
+        let origin = origin_of(uri);
         {
             let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
             if logged.len() >= LOGGED_AT_MOST || logged.contains(&origin) {
@@ -117,7 +112,7 @@ impl Origins {
 impl Origin {
     #[inline]
     fn is(&self, uri: &Uri, authority: &Authority) -> bool {
-        // Most requests spell it as it was configured.
+        // Most requests spell it as the configuration does.
         uri.scheme_str().and_then(is_https) == Some(self.https)
             && (self.authority.as_str() == authority.as_str() || self.is_equal(authority))
     }
@@ -138,7 +133,14 @@ fn is_https(scheme: &str) -> Option<bool> {
     }
 }
 
-/// The effective port; `None` if it is no port number.
+/// The URI's origin, without the password that may be in its authority.
+pub(crate) fn origin_of(uri: &Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{scheme}://{}{port}", uri.host().unwrap_or_default())
+}
+
+/// The effective port, or `None` if it is not a number.
 fn port(https: bool, authority: &Authority) -> Option<u16> {
     let text = authority.as_str();
     let (_, text) = text.rsplit_once('@').unwrap_or(("", text));
@@ -148,8 +150,8 @@ fn port(https: bool, authority: &Authority) -> Option<u16> {
     }
 }
 
-/// Whether nobody between here and there can read a header: https, or this very machine by a name
-/// that no resolver is asked for.
+/// Whether nobody between here and there can read a header: https, or this machine by a name that
+/// needs no resolver.
 pub(crate) fn keeps_secrets(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
     uri.scheme_str().and_then(is_https).is_some_and(|https| {

@@ -15,7 +15,7 @@ use crate::{
     error::{BoxError, Error, ErrorKind},
     future::{Extra, ResponseFuture},
     http_service::HttpService,
-    origin::{Admission, Origins},
+    origin::{Admission, Origins, origin_of},
     rejection::RejectedWhen,
     replay::{IfEmpty, Replay},
     resend::{Resend, TOKENS_AT_MOST, give_readiness_back},
@@ -135,7 +135,10 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let lease = match self.shared.origins.admit(&request) {
             Admission::Pass => None,
-            Admission::Refuse => return self.fail(ErrorKind::InsecureOrigin),
+            Admission::Refuse => {
+                let error = Error::new(ErrorKind::InsecureOrigin);
+                return self.fail(error.with_description(origin_of(request.uri())));
+            }
             Admission::Serve => {
                 match self.shared.source.try_acquire(&RequestHead::from(&request)) {
                     None => return self.wait(request),
@@ -171,7 +174,7 @@ impl<S, T, R> OAuthService<S, T, R> {
                     remove_last(request.headers_mut());
                     lease = None;
                 }
-                Err(_) => return self.fail(ErrorKind::TooManyHeaders),
+                Err(_) => return self.fail(Error::new(ErrorKind::TooManyHeaders)),
             }
         }
         let rejected_when = &self.shared.rejected_when;
@@ -223,14 +226,14 @@ impl<S, T, R> OAuthService<S, T, R> {
 
     /// The request is not sent.
     #[cold]
-    fn fail<B>(&mut self, kind: ErrorKind) -> ResponseFuture<S, T::Lease, R, B>
+    fn fail<B>(&mut self, error: Error) -> ResponseFuture<S, T::Lease, R, B>
     where
         S: HttpService<R::Body>,
         T: TokenSource,
         R: Replay<B>,
     {
         give_readiness_back(&mut self.inner);
-        ResponseFuture::slow(ready(Err(Error::new(kind).into())))
+        ResponseFuture::slow(ready(Err(error.into())))
     }
 }
 

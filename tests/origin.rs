@@ -186,6 +186,14 @@ async fn another_origin_is_logged_once_without_secrets() {
     assert!(!log.contains("hunter2") && !log.contains("key"), "{log}");
 }
 
+#[tokio::test]
+async fn the_error_names_the_origin_without_secrets() {
+    let service = layer().layer(Resource::default().service());
+    let request = get("http://me:hunter2@api.example.com:8080/a?key=k");
+    let error = service.oneshot(request).await.unwrap_err().to_string();
+    assert!(error.ends_with(": http://api.example.com:8080"), "{error}");
+}
+
 #[test]
 fn what_is_no_origin_is_an_error_that_says_so() {
     for origin in [

@@ -59,7 +59,7 @@ impl ErrorKind {
             Self::Fetcher => "the token fetcher failed",
             Self::InsecureOrigin => {
                 "refused to send an access token over plain HTTP; \
-                 use https, or allow this origin with `OAuthLayer::origin`"
+                 use https, or allow the origin with `OAuthLayer::origin`"
             }
             Self::InvalidResponse => "the token endpoint's response has no usable access token",
             Self::NoRuntime => {

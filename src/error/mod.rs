@@ -199,26 +199,16 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let details = &*self.details;
+        let parts = [
+            details.field.map(|field| format!(": `{field}`")),
+            details.status.map(|status| format!(": {status}")),
+            details.oauth_code.as_ref().map(|code| format!(": {code}")),
+            details.description.as_ref().map(|description| format!(": {description}")),
+            details.hint.as_ref().map(|hint| format!("; {hint}")),
+            self.retry_after().map(|left| format!("; next attempt in {:.1} s", left.as_secs_f64())),
+        ];
         f.write_str(self.kind.message())?;
-        if let Some(field) = details.field {
-            write!(f, ": `{field}`")?;
-        }
-        if let Some(status) = details.status {
-            write!(f, ": {status}")?;
-        }
-        if let Some(code) = &details.oauth_code {
-            write!(f, ": {code}")?;
-        }
-        if let Some(description) = &details.description {
-            write!(f, ": {description}")?;
-        }
-        if let Some(hint) = &details.hint {
-            write!(f, "; {hint}")?;
-        }
-        if let Some(left) = self.retry_after() {
-            write!(f, "; next attempt in {:.1} s", left.as_secs_f64())?;
-        }
-        Ok(())
+        parts.iter().flatten().try_for_each(|part| f.write_str(part))
     }
 }
 

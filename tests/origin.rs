@@ -187,6 +187,20 @@ async fn another_origin_is_logged_once_without_secrets() {
 }
 
 #[tokio::test]
+async fn the_response_to_what_passes_untouched_is_judged_by_nobody() {
+    let service = layer()
+        .origin("https://api.example.com")
+        .unwrap()
+        .rejected_when(|_| panic!("this was not our token"))
+        .layer(Resource::default().service());
+    let mut own = get("https://api.example.com/");
+    own.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("Basic abc"));
+    for request in [own, get("https://cdn.example.com/")] {
+        service.clone().oneshot(request).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn the_error_names_the_origin_without_secrets() {
     let service = layer().layer(Resource::default().service());
     let request = get("http://me:hunter2@api.example.com:8080/a?key=k");

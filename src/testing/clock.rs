@@ -25,7 +25,7 @@ use crate::cache::Clock;
 /// let tokens = TokenCache::builder(server.fetcher()).clock(TokioClock::new()).build();
 /// tokens.warm_up().await?;
 /// tokio::time::sleep(Duration::from_secs(3600)).await; // which takes no time
-/// assert_eq!(tokens.status().phase, TokenState::Expired);
+/// assert_eq!(tokens.status().state, TokenState::Expired);
 /// # Ok(())
 /// # }
 /// ```

@@ -25,10 +25,10 @@ use tonic::{
     transport::{Channel, Server, server::TcpIncoming},
 };
 use tonic_prost::ProstCodec;
-use tower::BoxError;
-use tower::{Service, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneService};
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneService};
 use tower_oauth::{
-    ErrorKind, OAuthLayer, TokenCache, TokenRequest, grpc_status, replay::Buffered,
+    ErrorKind, OAuthLayer, TokenCache, TokenRequest, grpc_status,
+    replay::{Buffered, BufferedBody},
     testing::AuthorizationServer,
 };
 
@@ -54,13 +54,12 @@ async fn main() -> Result<(), BoxError> {
 
     // The client. The origin is where the token may go.
     let channel = Channel::from_shared(origin.clone())?.connect_lazy();
-    let layer = OAuthLayer::with_source(tokens)
-        .origin(&origin)?
-        .replay(Buffered::new(64 * 1024).into_body(Body::new));
+    let layer = OAuthLayer::with_source(tokens).origin(&origin)?.replay(Buffered::new(64 * 1024));
     let channel: BoxChannel = ServiceBuilder::new()
         .map_err(Status::from_error)
         .map_result(grpc_status)
         .layer(layer)
+        .map_request(|request: Request<BufferedBody<Body>>| request.map(Body::new))
         .service(channel)
         .boxed_clone();
     let client = Grpc::new(channel);

@@ -16,16 +16,14 @@ use crate::{
 };
 
 /// What a cache asks its fetcher for.
-///
-/// The extensions are for the layers on the fetcher; the cache leaves them empty.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TokenRequest {
     /// Why a token is needed.
     pub reason: RefreshReason,
-    /// The token that is to be replaced. A store may answer with any token but this one.
+    /// The token to replace. A store may return any token but this one.
     pub previous: Option<Token>,
-    /// For the layers between the cache and the fetcher.
+    /// For the layers between the cache and the fetcher; the cache leaves them empty.
     pub extensions: Extensions,
 }
 
@@ -33,21 +31,21 @@ pub struct TokenRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefreshReason {
-    /// There was none.
+    /// There is none yet.
     Cold,
-    /// There was one, and it can no longer be used.
+    /// The last one can no longer be used.
     Expired,
-    /// The resource server does not accept the one there is.
+    /// The resource server rejected the last one.
     Rejected,
     /// Somebody asked for another one, by [`TokenCache::refresh`](crate::TokenCache::refresh): a
     /// store must not hand out a token that is older than this request.
     Requested,
-    /// There is one that can still be used; nobody waits.
+    /// The last one can still be used, and is due for refresh; nobody waits.
     Stale,
 }
 
 impl TokenRequest {
-    /// A request without a token to be replaced, as a test of a fetcher needs it.
+    /// A request without a token to replace, as a test of a fetcher needs it.
     pub fn new(reason: RefreshReason) -> Self {
         Self { reason, previous: None, extensions: Extensions::new() }
     }
@@ -55,15 +53,15 @@ impl TokenRequest {
 
 /// A fetcher: any `tower::Service<TokenRequest, Response = Token>`.
 ///
-/// It is an alias that cannot be implemented; implement [`Service`], or use [`fetch_fn`]. Layers
-/// such as tower's `timeout`, `retry`, `buffer`, `concurrency_limit` and `load_shed` go on it like
-/// on every service. Each fetch happens on a clone of its own, which is made ready right before it
-/// is called and holds nothing while no token is needed.
+/// This is an alias and cannot be implemented; implement [`Service`], or use [`fetch_fn`]. Layers such
+/// as tower's `timeout`, `retry`, `buffer`, `concurrency_limit` and `load_shed` go on a fetcher as on
+/// any service. Each fetch uses a clone of its own, which is made ready right before it is called, so
+/// that nothing is reserved while no token is needed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a token fetcher",
     label = "not a `tower::Service<TokenRequest, Response = Token>`",
     note = "a fetcher is `Clone + Send + 'static`, its future is `Send + 'static`, and its error \
-            converts into `BoxError`; `tower_oauth::fetch_fn` makes one of an async closure"
+            converts into `tower::BoxError`; `tower_oauth::fetch_fn` makes one from an async closure"
 )]
 pub trait FetchToken: private::Fetch {}
 
@@ -110,7 +108,7 @@ where
     }
 }
 
-/// Makes a fetcher of an async closure.
+/// Makes a fetcher from an async closure.
 ///
 /// ```
 /// use std::time::Duration;
@@ -119,7 +117,7 @@ where
 ///
 /// # fn main() -> Result<(), tower_oauth::Error> {
 /// let fetcher = fetch_fn(|_request| async {
-///     // Ask a metadata server, read a file, call another crate ...
+///     // Ask a metadata server, read a file, call another crate.
 ///     Ok::<_, BoxError>(Token::bearer("secret").with_lifetime(Duration::from_secs(600)))
 /// });
 /// let layer = OAuthLayer::new(fetcher).origin("https://api.example.com")?;

@@ -2,48 +2,36 @@
 
 use std::{
     fmt,
-    future::{Future, poll_fn},
+    future::Future,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
-use bytes::Buf;
-use http::{HeaderMap, Request, Response, StatusCode, header::AUTHORIZATION};
+use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+pub use crate::http_service::HttpService;
 use crate::{
-    error::{BoxError, Error, ErrorKind},
-    rejection::is_rejection,
+    error::BoxError,
+    rejection::{RejectedWhen, is_rejection},
     replay::Replay,
-    runtime::timer,
-    source::Lease,
+    resend::Resend,
+    source::{Lease, ResponseHead},
 };
 
-/// What takes the place of the standard answer to "was this token rejected?".
-pub(crate) type RejectedWhen = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
-
-/// How often a token is acquired for one request whose inner service takes longer to become ready
-/// than the token lives.
-pub(crate) const ACQUIRE_AT_MOST: usize = 3;
-
-/// How much of a discarded answer is read, and for how long after the refresh, so that its HTTP/1.1
-/// connection can be used again. Beyond that a new connection is cheaper.
-const DRAIN_BYTES: usize = 64 * 1024;
-const DRAIN_TIME: Duration = Duration::from_millis(100);
-
 pin_project! {
-    /// The answer to a request through an [`OAuthService`](crate::OAuthService).
+    /// The response to a request through an [`OAuthService`](crate::OAuthService).
     ///
-    /// Without a wait for a token it is the inner service's own future and a lease; otherwise a
-    /// box.
+    /// If the request found a token, this is the inner service's own future and a lease; otherwise
+    /// it is a box.
     ///
     /// # Cancel safety
     ///
     /// Dropping it drops the request. A fetch that was started for it goes on.
+    // Its bounds name what the hot state holds by value: to hide that would take a box per request.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, L, R, B>
     where
@@ -51,13 +39,13 @@ pin_project! {
         R: Replay<B>,
     {
         #[pin]
-        state: State<S, L, R, B, S::Response>,
+        state: State<S, L, R, B>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, L, R, B, A>
+    enum State<S, L, R, B>
     where
         S: Service<Request<R::Body>>,
         R: Replay<B>,
@@ -65,19 +53,21 @@ pin_project! {
         Hot {
             #[pin]
             future: S::Future,
-            // `None` for a request that is not ours.
+            // `None` for a request that is passed on as it is.
             lease: Option<L>,
-            extra: Option<Box<Extra<R::Kept, S>>>,
+            extra: Option<Box<Extra<S, R, R::Kept>>>,
         },
-        Slow { future: Pin<Box<dyn Future<Output = Result<A, BoxError>> + Send>> },
+        Slow { future: Slow<S::Response> },
     }
 }
 
-/// What only some requests need. It is behind one pointer, because futures are moved: a caller that
-/// needs none of it pays for the lease and the pointer.
-pub(crate) struct Extra<K, S> {
-    /// To send the request again.
-    pub(crate) kept: Option<(K, S)>,
+type Slow<A> = Pin<Box<dyn Future<Output = Result<A, BoxError>> + Send>>;
+
+/// What is needed if the token is rejected, beyond the lease. There is none under
+/// [`Never`](crate::replay::Never) and the standard rule. It is behind one pointer, since this future
+/// is moved a few times before it is polled.
+pub(crate) struct Extra<S, R, K> {
+    pub(crate) resend: Option<Resend<S, R, K>>,
     pub(crate) rejected_when: Option<Arc<RejectedWhen>>,
 }
 
@@ -90,7 +80,7 @@ where
     pub(crate) fn hot(
         future: S::Future,
         lease: Option<L>,
-        extra: Option<Box<Extra<R::Kept, S>>>,
+        extra: Option<Box<Extra<S, R, R::Kept>>>,
     ) -> Self {
         Self { state: State::Hot { future, lease, extra } }
     }
@@ -102,138 +92,75 @@ where
     }
 }
 
-impl<S, L, R, B, A> Future for ResponseFuture<S, L, R, B>
+impl<S, L, R, B> Future for ResponseFuture<S, L, R, B>
 where
-    S: Service<Request<R::Body>, Response = Response<A>, Error: Into<BoxError>>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
+    S: HttpService<R::Body>,
     L: Lease,
-    R: Replay<B> + 'static,
-    R::Body: Send,
+    R: Replay<B, Body: Send> + Send + 'static,
     B: 'static,
-    A: Body + Send + 'static,
 {
-    type Output = Result<Response<A>, BoxError>;
+    type Output = Result<S::Response, BoxError>;
 
-    #[inline(always)] // or the answer is copied once more
+    #[inline(always)] // or the response is copied once more
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         match state.as_mut().project() {
             StateProj::Slow { future } => future.as_mut().poll(cx),
             StateProj::Hot { future, lease, extra } => {
                 let response = ready!(future.poll(cx)).map_err(Into::into)?;
-                if !is_rejected(&response, extra) {
+                let rejected_when = extra.as_ref().and_then(|extra| extra.rejected_when.as_deref());
+                if !is_rejected(&response, rejected_when) {
                     return Poll::Ready(Ok(response));
                 }
-                let (lease, extra) = (lease.take(), extra.take());
-                answer_rejection(state, cx, response, lease, extra)
+                // Not our token, not our rejection.
+                let Some(lease) = lease.take() else { return Poll::Ready(Ok(response)) };
+                let resend = extra.take().and_then(|extra| extra.resend);
+                state.rejected(cx, response, lease, resend)
             }
         }
     }
 }
 
 #[inline]
-fn is_rejected<A: Body, K, S>(response: &Response<A>, extra: &Option<Box<Extra<K, S>>>) -> bool {
-    let (status, headers) = (response.status(), response.headers());
-    match extra.as_ref().and_then(|extra| extra.rejected_when.as_ref()) {
-        None => is_rejection(status, headers, || response.body().is_end_stream()),
-        Some(rejected) => rejected(status, headers),
+fn is_rejected<A: Body>(response: &Response<A>, rejected_when: Option<&RejectedWhen>) -> bool {
+    match rejected_when {
+        None => {
+            is_rejection(response.status(), response.headers(), || response.body().is_end_stream())
+        }
+        Some(rejected_when) => rejected_when(ResponseHead::from(response)),
     }
 }
 
-/// Has the token refreshed, and the request sent again if it was kept.
-#[cold]
-#[inline(never)]
-fn answer_rejection<S, L, R, B, A>(
-    mut state: Pin<&mut State<S, L, R, B, Response<A>>>,
-    cx: &mut Context<'_>,
-    response: Response<A>,
-    lease: Option<L>,
-    extra: Option<Box<Extra<R::Kept, S>>>,
-) -> Poll<Result<Response<A>, BoxError>>
+impl<S, L, R, B> State<S, L, R, B>
 where
-    S: Service<Request<R::Body>, Response = Response<A>, Error: Into<BoxError>>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
+    S: HttpService<R::Body>,
     L: Lease,
-    R: Replay<B> + 'static,
-    R::Body: Send,
+    R: Replay<B, Body: Send> + Send + 'static,
     B: 'static,
-    A: Body + Send + 'static,
 {
-    // Not our request, not our answer.
-    let Some(lease) = lease else { return Poll::Ready(Ok(response)) };
-    let reject = lease.reject();
-    let Some((kept, inner)) = extra.and_then(|extra| extra.kept) else {
-        // Polled once, the refresh goes on by itself, for the next request.
-        let _ = pin!(reject).poll(cx);
-        return Poll::Ready(Ok(response));
-    };
-    let future = Box::pin(send_again::<S, L, R, B, A>(response, reject, kept, inner));
-    // First the first attempt goes, and with it the place that it has in a limit.
-    state.set(State::Slow { future });
-    match state.project() {
-        StateProj::Slow { future } => future.as_mut().poll(cx),
-        StateProj::Hot { .. } => Poll::Pending,
-    }
-}
-
-/// The answer to a second attempt, or if there can be none, the first answer as it came.
-async fn send_again<S, L, R, B, A>(
-    response: Response<A>,
-    reject: L::Reject,
-    kept: R::Kept,
-    mut inner: S,
-) -> Result<Response<A>, BoxError>
-where
-    S: Service<Request<R::Body>, Response = Response<A>, Error: Into<BoxError>> + Clone,
-    L: Lease,
-    R: Replay<B>,
-    A: Body,
-{
-    let Ok(Some(mut lease)) = reject.await else { return Ok(response) };
-    let Some(mut request) = R::again(kept) else { return Ok(response) };
-    // Not while the refresh runs: until there is another token, the answer may be the caller's.
-    drain(response.into_body()).await;
-    for _ in 0..ACQUIRE_AT_MOST {
-        poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
-        if lease.is_usable() {
-            let inserted = request.headers_mut().try_insert(AUTHORIZATION, lease.header_value());
-            inserted.map_err(|_| Error::new(ErrorKind::TooManyHeaders))?;
-            return inner.call(request).await.map_err(Into::into);
+    /// Has the token refreshed, and the request sent again if it was kept.
+    #[cold]
+    #[inline(never)]
+    fn rejected(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        response: S::Response,
+        lease: L,
+        resend: Option<Resend<S, R, R::Kept>>,
+    ) -> Poll<Result<S::Response, BoxError>> {
+        let reject = lease.reject();
+        let Some(resend) = resend else {
+            // Polled once, the refresh goes on by itself, for the next request.
+            let _ = pin!(reject).poll(cx);
+            return Poll::Ready(Ok(response));
+        };
+        // First the first attempt goes, and with it the place that it has in a limit.
+        self.set(Self::Slow { future: Box::pin(resend.send(response, reject)) });
+        match self.project() {
+            StateProj::Slow { future } => future.as_mut().poll(cx),
+            StateProj::Hot { .. } => Poll::Pending,
         }
-        // Getting ready took its time, and this token has been replaced or has run out. As before,
-        // no place in the inner service is held while another one is waited for.
-        inner = inner.clone();
-        let Some(another) = lease.reject().await? else { break };
-        lease = another;
     }
-    Err(Error::new(ErrorKind::Expired).into())
-}
-
-/// Reads an answer that nobody wants, as far as that is worth it.
-async fn drain(body: impl Body) {
-    // Without timers nothing bounds the time.
-    let Some(deadline) = timer(DRAIN_TIME) else { return };
-    let (mut body, mut deadline) = (pin!(body), pin!(deadline));
-    let mut left = DRAIN_BYTES;
-    poll_fn(|cx| {
-        while let Poll::Ready(frame) = body.as_mut().poll_frame(cx) {
-            let Some(Ok(frame)) = frame else { return Poll::Ready(()) };
-            // Something even for a frame without data: there may be no end of them.
-            let read = frame.data_ref().map_or(0, Buf::remaining).max(1);
-            match left.checked_sub(read) {
-                Some(rest) => left = rest,
-                None => return Poll::Ready(()),
-            }
-        }
-        deadline.as_mut().poll(cx)
-    })
-    .await;
 }
 
 impl<S, L, R, B> fmt::Debug for ResponseFuture<S, L, R, B>
@@ -242,10 +169,6 @@ where
     R: Replay<B>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.state {
-            State::Hot { .. } => "Hot",
-            State::Slow { .. } => "Slow",
-        };
-        f.debug_tuple("ResponseFuture").field(&format_args!("{state}")).finish()
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Errors of this crate as gRPC answers.
+//! Errors of this crate as gRPC responses.
 
 use std::fmt::Write as _;
 
@@ -12,31 +12,34 @@ use crate::error::{BoxError, Error, ErrorKind};
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-// Codes of gRPC.
+// gRPC status codes.
 const INTERNAL: u16 = 13;
 const UNAVAILABLE: u16 = 14;
 const UNAUTHENTICATED: u16 = 16;
 
-/// Turns an error of this crate into the gRPC answer that says the same, for
+/// Turns an error of this crate into the gRPC status that says the same, for
 /// `ServiceBuilder::map_result` around an [`OAuthLayer`](crate::OAuthLayer).
 ///
-/// Without it a gRPC client sees an error of its transport, mostly as UNKNOWN, where it should see
-/// what became of its credentials:
+/// Without it a gRPC client reports an error of its transport, usually UNKNOWN. With it the client
+/// reports what became of its credentials:
 ///
 /// | what happened | status |
 /// |---|---|
-/// | [transient](Error::is_transient): the same call may succeed later | 14 UNAVAILABLE |
+/// | the error is [transient](Error::is_transient): the same call may succeed later | 14 UNAVAILABLE |
 /// | the authorization server [refused](ErrorKind::Denied), or the token would have gone over plain HTTP ([`InsecureOrigin`](ErrorKind::InsecureOrigin)) | 16 UNAUTHENTICATED |
-/// | this program is wrong: the other kinds | 13 INTERNAL |
+/// | the program must be changed: all other kinds | 13 INTERNAL |
 ///
-/// The answer is trailers-only, and its message is the error's own, which holds no secret. Any
-/// other error and every response pass through.
+/// The response is trailers-only. Its message is the error's own, which holds no secret. All
+/// responses, and errors of other crates, pass through.
 ///
 /// ```
+/// use http::Request;
 /// use tonic::{body::Body, transport::Channel};
-/// use tower::ServiceBuilder;
-/// use tower::BoxError;
-/// use tower_oauth::{OAuthLayer, Token, fetch_fn, grpc_status, replay::Buffered};
+/// use tower::{BoxError, ServiceBuilder};
+/// use tower_oauth::{
+///     OAuthLayer, Token, fetch_fn, grpc_status,
+///     replay::{Buffered, BufferedBody},
+/// };
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), BoxError> {
@@ -44,40 +47,43 @@ const UNAUTHENTICATED: u16 = 16;
 /// # let channel = Channel::from_static("https://api.example.com").connect_lazy();
 /// let layer = OAuthLayer::new(fetcher)
 ///     .origin("https://api.example.com")?
-///     .replay(Buffered::new(64 * 1024).into_body(Body::new));
-/// let channel = ServiceBuilder::new().map_result(grpc_status).layer(layer).service(channel);
+///     .replay(Buffered::new(64 * 1024));
+/// let channel = ServiceBuilder::new()
+///     .map_result(grpc_status)
+///     .layer(layer)
+///     .map_request(|request: Request<BufferedBody<Body>>| request.map(Body::new))
+///     .service(channel);
 /// let mut client = tonic::client::Grpc::new(channel);
 /// client.ready().await?;
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// To name the type of such a channel, box it, with an error that is not a box itself (compilers
-/// up to today do not see that a future with a boxed error in its type is `Send`):
-/// `BoxCloneService<Request<Body>, Response<Body>, Status>`, and `map_err(Status::from_error)` above
-/// `map_result`.
+/// To name the type of such a channel, box it with an error type that is not itself a box:
+/// `BoxCloneService<Request<Body>, Response<Body>, Status>`, with `map_err(Status::from_error)` above
+/// `map_result`. With a boxed error rustc does not see that its futures are `Send`.
 ///
 /// # What is sent again
 ///
-/// A server that rejects a token says UNAUTHENTICATED before anything else, and that is seen
-/// whatever the kind of the call: the token is refreshed. Under [`Buffered`](crate::replay::Buffered) the
-/// call is also sent again, a client's stream too, as long as what was sent of it is within the
-/// limit. The default, [`IfEmpty`](crate::replay::IfEmpty), replays no gRPC call, since each of them
-/// has a body.
+/// A server that rejects a token says UNAUTHENTICATED before anything else. The layer sees that for
+/// every kind of call and has the token refreshed. Under [`Buffered`](crate::replay::Buffered) the call
+/// is also sent again, including a client's stream as long as what was sent of it is within the limit.
+/// The default, [`IfEmpty`](crate::replay::IfEmpty), replays no gRPC call, since each of them has a
+/// body.
 ///
-/// Once a server has begun to answer, nothing can be done. A stream in both directions, or from the
-/// server, may end with UNAUTHENTICATED after its first messages because its token ran out or was
-/// revoked meanwhile. That stands in the trailers, which this layer does not see: the caller gets
-/// the status, and has to open another stream and to know what of the old one it has to repeat. If
-/// the token is still rejected then, that is seen at the start of the new stream.
-#[allow(clippy::missing_errors_doc)] // above: those that pass through
+/// Once a server has begun to respond, nothing can be sent again. A stream from the server, or in both
+/// directions, may end with UNAUTHENTICATED after its first messages because its token expired or was
+/// revoked in the meantime. The layer does not see that, since it is in the trailers: the caller gets
+/// the status, has to open another stream, and has to know what to repeat. If the token is still
+/// rejected then, the layer sees it at the start of the new stream.
+#[allow(clippy::missing_errors_doc)] // said above
 pub fn grpc_status<B: Default>(
     result: Result<Response<B>, BoxError>,
 ) -> Result<Response<B>, BoxError> {
-    result.or_else(|error| Error::find(&*error).map(answer).ok_or(error))
+    result.or_else(|error| Error::find(&*error).map(response).ok_or(error))
 }
 
-fn answer<B: Default>(error: &Error) -> Response<B> {
+fn response<B: Default>(error: &Error) -> Response<B> {
     let mut response = Response::new(B::default());
     *response.version_mut() = Version::HTTP_2;
     let headers = response.headers_mut();
@@ -92,13 +98,13 @@ fn answer<B: Default>(error: &Error) -> Response<B> {
 fn code(error: &Error) -> u16 {
     match error.kind() {
         _ if error.is_transient() => UNAVAILABLE,
-        // As gRPC itself says of credentials on a channel that is not secure.
+        // gRPC itself says this of credentials on a channel that is not secure.
         ErrorKind::Denied | ErrorKind::InsecureOrigin => UNAUTHENTICATED,
         _ => INTERNAL,
     }
 }
 
-/// As gRPC wants its messages: bytes outside printable ASCII, and the percent sign, are encoded.
+/// The message as gRPC sends it: bytes outside printable ASCII, and the percent sign, are encoded.
 fn percent_encoded(message: &str) -> String {
     let mut encoded = String::with_capacity(message.len());
     for byte in message.bytes() {

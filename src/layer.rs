@@ -1,8 +1,7 @@
-//! The layer that wraps a service in an `OAuthService`.
+//! The layer that makes an `OAuthService` of a service.
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, StatusCode};
 use tower_layer::Layer;
 
 use crate::{
@@ -11,6 +10,7 @@ use crate::{
     fetch::FetchToken,
     replay::IfEmpty,
     service::{OAuthService, Shared},
+    source::ResponseHead,
 };
 
 /// Wraps a service so that each of its requests is sent with a valid access token.
@@ -30,16 +30,22 @@ use crate::{
 ///
 /// # Where a token may go
 ///
-/// With [`origin`](Self::origin) the token goes there and nowhere else. Name it wherever you know
-/// it: a layer that follows redirects above this one sends what the server names through here
-/// again, and only then is a foreign host left without the token. Below this layer redirects are
-/// the client's business; those of `tower_http` and `reqwest` drop the header on the way to
-/// another origin.
+/// Once [`origin`](Self::origin) was called, tokens go to the origins that were named and nowhere
+/// else. Call it whenever you know where your API is: a layer above this one that follows redirects
+/// sends the server's choice through here again, and only a named origin keeps the token from a
+/// foreign host. Below this layer redirects are the client's business; those of `tower_http` and
+/// `reqwest` drop the header on the way to another origin.
 ///
-/// # Several layers of one service
+/// # What passes untouched
+///
+/// A request that has an `Authorization` of its own, one to an origin that is not named, and a
+/// `CONNECT` are sent as they are, without a token. A proxy that puts its own token into its callers'
+/// requests must therefore remove their `Authorization` first, above this layer.
+///
+/// # With other layers
 ///
 /// A retry layer goes above this one, so that each attempt gets the token of its moment. A timeout
-/// above covers the wait for a token, one below does not.
+/// above this layer includes the wait for a token; one below does not.
 #[derive(Clone)]
 #[must_use]
 pub struct OAuthLayer<T = TokenCache, R = IfEmpty> {
@@ -62,43 +68,52 @@ impl<T> OAuthLayer<T> {
 }
 
 impl<T: Clone, R> OAuthLayer<T, R> {
-    /// The token is for this origin, for example `https://api.example.com`. May be called more than
-    /// once.
+    /// Names an origin that the token is for, for example `https://api.example.com`. It can be called
+    /// more than once.
     ///
-    /// A request to any other origin is passed on untouched, and a warning is logged, once for each
-    /// of them. Scheme, host and effective port are compared. A request whose URI names no host is
-    /// taken to go to the first origin. An origin that is named may be plain `http`.
+    /// Scheme, host and effective port are compared. A request to any other origin is passed on
+    /// untouched, and a warning is logged once for each of those origins. A request whose URI names
+    /// no host is taken to go to the first origin. An origin that is named may be plain `http`.
     ///
     /// Default: every `https` origin, and plain `http` to this machine by its literal names
-    /// (`localhost`, 127.0.0.0/8, `[::1]`); other plain `http` is
-    /// [`ErrorKind::InsecureOrigin`](crate::ErrorKind::InsecureOrigin), and nothing is sent. Where
-    /// a URI names no host, as with a `tonic` channel, the connection decides.
+    /// (`localhost`, 127.0.0.0/8, `[::1]`). A request over other plain `http` is not sent and fails
+    /// with [`ErrorKind::InsecureOrigin`](crate::ErrorKind::InsecureOrigin). Where a URI names no
+    /// host, as with a tonic channel, the connection decides.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is no origin: it has a path, a query,
-    /// a user name, another scheme, or no host.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if this is not an origin: it has a path, a
+    /// query, a user name or another scheme, or it has no host.
     pub fn origin(mut self, origin: impl AsRef<str>) -> Result<Self, Error> {
         Arc::make_mut(&mut self.shared).origins.allow(origin.as_ref())?;
         Ok(self)
     }
 
-    /// How a request is sent again when its token was rejected. Default: [`IfEmpty`].
+    /// Sets how a request is sent again when its token was rejected. Default: [`IfEmpty`].
     pub fn replay<R2>(self, replay: R2) -> OAuthLayer<T, R2> {
         OAuthLayer { replay, shared: self.shared }
     }
 
-    /// What counts as the rejection of a token, in place of the default: a 401, unless a Bearer
-    /// challenge in its `WWW-Authenticate` names an error other than `invalid_token`
-    /// (RFC 6750 §3.1), and gRPC's UNAUTHENTICATED in an answer without a body.
+    /// Sets what counts as the rejection of a token. Default:
+    /// [`rejection::standard`](crate::rejection::standard).
     ///
-    /// Only what is in the status and in the headers can be seen: an API that says "token expired"
-    /// in the body of a 400 needs its status named here. Never name one that the API also answers
-    /// for other reasons often, since each may cost a token request, though never many; see
-    /// [`TokenCache`].
+    /// Only the head of a response can be seen: an API that says "token expired" in the body of a 400
+    /// needs its status named here. Do not name a status that the API often uses for other reasons:
+    /// each response with it may cost a token request, though never many; see [`TokenCache`].
+    ///
+    /// ```
+    /// # use tower_oauth::{OAuthLayer, Token};
+    /// use tower_oauth::rejection;
+    ///
+    /// # let layer = OAuthLayer::with_source(Token::bearer("abc"));
+    /// let layer = layer.rejected_when(|head| head.status == 403 || rejection::standard(&head));
+    /// # let _ = layer.rejected_when(|head| {
+    /// #     head.status == 400 && head.headers.get("x-error").is_some_and(|e| e == "token_expired")
+    /// # });
+    /// ```
     pub fn rejected_when(
         mut self,
-        rejected: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static,
+        rejected: impl Fn(ResponseHead<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
         Arc::make_mut(&mut self.shared).rejected_when = Some(Arc::new(rejected));
         self

@@ -1,15 +1,14 @@
-//! OAuth 2.0 on the client side as [tower](https://docs.rs/tower) middleware: every request leaves
-//! with a valid access token.
+//! The client side of OAuth 2.0 as [tower](https://docs.rs/tower) middleware: every request leaves with
+//! a valid access token.
 //!
 //! [`OAuthLayer`] wraps any `Service<http::Request<B>>`: hyper-util's client, a `tower_http` stack, a
-//! `tonic` channel, `reqwest` by an adapter, a `service_fn` in a test. It gets tokens from a
-//! *fetcher*, which is itself a tower service, keeps one, refreshes it before it expires while nobody
-//! waits, and makes one token request out of however many callers need one.
+//! tonic channel, reqwest through an adapter, a `service_fn` in a test. Tokens come from a *fetcher*,
+//! which is a tower service too. The layer keeps one token, refreshes it before it expires while
+//! nobody waits, and makes one token request out of however many callers need one.
 //!
 //! ```
-//! # use tower::BoxError;
 //! # use tower_oauth::{Error, Token};
-//! use tower::ServiceBuilder;
+//! use tower::{BoxError, ServiceBuilder};
 //! use tower_oauth::{OAuthLayer, fetch_fn};
 //!
 //! # fn main() -> Result<(), Error> {
@@ -27,38 +26,40 @@
 //!
 //! # The parts
 //!
-//! | part | what it is | to put something else in |
+//! | part | what it does | replace it to |
 //! |---|---|---|
-//! | [`OAuthService`] | puts the token into each request | |
-//! | [`TokenSource`] | whom it asks: a [`TokenCache`], a [`Token`] that never changes | choose by the request, for example among tenants |
-//! | fetcher, [`FetchToken`] | how a token is got: [`TokenEndpoint`](#features), [`fetch_fn`] | any grant, any store; tower's timeouts, retries and limits go on it |
-//! | [`vendor`](#features) | APIs that differ from the textbook, as ready-made settings of `TokenEndpoint` | a configuration file, with the feature `config` |
-//! | [`Replay`] | how a request whose token was rejected is sent again | other bodies |
-//! | [`RefreshPolicy`] | when a token is refreshed, and until when it is used | |
+//! | [`OAuthService`] | puts a token into each request | |
+//! | [`TokenCache`] | keeps one token; the usual [`TokenSource`](source::TokenSource) | choose a token by the request, for example among tenants |
+//! | fetcher, [`FetchToken`] | gets a token: [`TokenEndpoint`](#features), [`fetch_fn`] | use any grant or any store; tower's timeouts, retries and limits go on it |
+//! | [`vendor`](#features) | ready-made settings of `TokenEndpoint` for APIs that differ from the textbook | describe another API, also in a configuration file |
+//! | [`Replay`](replay::Replay) | sends a request again when its token was rejected | replay other bodies |
+//! | [`RefreshPolicy`](cache::RefreshPolicy) | says when a token is refreshed, and until when it is used | |
 //!
 //! # What happens to a request
 //!
-//! With a fresh token in the cache the header is put in and the inner service is called: no box, no
+//! If the cache holds a fresh token, the header is put in and the inner service is called: no box, no
 //! task, no lock that is held across an await, no allocation but the header map's own. A token that
-//! is due for refresh is used too, and one request starts the refresh in the background. Only
-//! without a usable token a request waits, and it gives the inner service's readiness back before it
+//! is due for refresh is used too, and one request starts the refresh in the background. A request
+//! waits only if there is no usable token, and gives back the inner service's readiness before it
 //! does.
 //!
-//! If the resource server rejects the token, it is refreshed, once for all who were rejected, and the
-//! request is sent again, once, if its body allows: by default only an empty one, see [`Replay`].
+//! If the resource server rejects the token, the token is refreshed, once for everyone who was
+//! rejected. The request is then sent again if its body allows: by default only if it is empty, see
+//! [`Replay`](replay::Replay).
 //!
-//! [Every rule with its default and its reason](docs::rules) is a chapter of its own.
+//! Requests fail closed: one that should have a token is never sent without. The token goes only to
+//! the origins that [`OAuthLayer::origin`] names, and never over plain HTTP to another machine unless
+//! that origin is named.
 //!
-//! Requests fail closed: none that should have a token is sent without. The token goes to the
-//! origins that [`OAuthLayer::origin`] names, and never over plain HTTP to another machine unless
-//! that is named.
+//! [`docs::rules`] has every rule with its default and its reason.
 //!
 //! # In an SDK
 //!
 //! The cache hides its fetcher's type, so that a client's type can be named:
 //!
 //! ```
-//! use tower_oauth::{OAuthLayer, OAuthService, TokenCache};
+//! use tower::Layer;
+//! use tower_oauth::{Error, OAuthLayer, OAuthService, TokenCache};
 //! # type Client = tower::util::BoxCloneService<
 //! #     http::Request<http_body_util::Full<bytes::Bytes>>,
 //! #     http::Response<http_body_util::Full<bytes::Bytes>>,
@@ -67,27 +68,25 @@
 //!
 //! #[derive(Clone)]
 //! pub struct Api {
-//!     http: OAuthService<Client, TokenCache>,
+//!     http: OAuthService<Client>,
 //! }
 //!
 //! impl Api {
-//!     pub fn new(client: Client, tokens: TokenCache) -> Result<Self, tower_oauth::Error> {
-//!         use tower::Layer;
+//!     pub fn new(client: Client, tokens: TokenCache) -> Result<Self, Error> {
 //!         let layer = OAuthLayer::with_source(tokens).origin("https://api.example.com")?;
 //!         Ok(Self { http: layer.layer(client) })
 //!     }
 //! }
 //! ```
 //!
-//! or it is boxed like any other service:
+//! Or it is boxed like any other service:
 //!
 //! ```
 //! use bytes::Bytes;
 //! use http::{Request, Response};
 //! use http_body_util::Full;
-//! use tower::{Layer, Service, ServiceExt, util::BoxCloneService};
-//! use tower::BoxError;
-//! use tower_oauth::{Error, OAuthLayer, TokenCache};
+//! use tower::{BoxError, Layer, ServiceExt, util::BoxCloneService};
+//! use tower_oauth::{Error, OAuthLayer, TokenCache, future::HttpService};
 //!
 //! pub struct Api {
 //!     http: BoxCloneService<Request<Full<Bytes>>, Response<Full<Bytes>>, BoxError>,
@@ -96,10 +95,7 @@
 //! impl Api {
 //!     pub fn new<C>(client: C, tokens: TokenCache) -> Result<Self, Error>
 //!     where
-//!         C: Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>>,
-//!         C: Clone + Send + 'static,
-//!         C::Error: Into<BoxError>,
-//!         C::Future: Send,
+//!         C: HttpService<Full<Bytes>, ResponseBody = Full<Bytes>>,
 //!     {
 //!         let layer = OAuthLayer::with_source(tokens).origin("https://api.example.com")?;
 //!         Ok(Self { http: layer.layer(client).boxed_clone() })
@@ -107,15 +103,15 @@
 //! }
 //! ```
 //!
-//! Compilers up to today do not see that a future with a [`BoxError`] in its type is `Send` if it is
-//! awaited in a spawned `async` block. Where that hurts, spawn `api.oneshot(request)` itself, or give
-//! the client an error type of its own.
+//! If the client's own error type is `BoxError`, rustc does not see that `api.oneshot(request)` is
+//! `Send` when it is awaited in a spawned `async` block; spawn the future itself, or use `ready` and
+//! `call`.
 //!
 //! # Errors
 //!
-//! The service's error is a [`BoxError`], since it is either the inner service's or an [`Error`];
-//! [`Error::find`] finds ours in whatever other layers made of it. No error leaves through
-//! `poll_ready` but the inner service's. For gRPC callers [`grpc_status`] turns ours into a status.
+//! The service's error is a `tower::BoxError`: either the inner service's or an [`Error`].
+//! [`Error::find`] finds ours in whatever other layers made of it. `poll_ready` only fails with the
+//! inner service's error. For gRPC callers [`grpc_status`] turns ours into a status.
 //!
 //! # Features
 //!
@@ -131,8 +127,9 @@
 //!
 //! # What it costs
 //!
-//! With [`Never`] little more than a header that never changes; by default also a copy of the headers
-//! of each request without a body. [`docs::performance`] says how, and what is shared between threads.
+//! With [`replay::Never`] little more than a header that never changes. The default,
+//! [`replay::IfEmpty`], also copies the headers of each request without a body. [`docs::performance`]
+//! has the details.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -143,10 +140,12 @@ mod error;
 mod fetch;
 pub mod future;
 mod grpc;
+mod http_service;
 mod layer;
 mod origin;
-mod rejection;
+pub mod rejection;
 pub mod replay;
+mod resend;
 mod runtime;
 mod service;
 pub mod source;
@@ -169,7 +168,7 @@ pub use token::Token;
 #[cfg(feature = "token-endpoint")]
 pub use token_endpoint::endpoint::TokenEndpoint;
 
-/// The examples of the README compile.
+/// The README's examples compile.
 #[cfg(all(doctest, feature = "client"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -2,15 +2,14 @@
 
 use std::{
     net::Ipv4Addr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use http::{HeaderMap, Method, Request, Uri, header::AUTHORIZATION, uri::Authority};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
-/// How many foreign origins are remembered as logged. Redirects come from servers: without a bound
-/// they could fill the memory.
+/// How many foreign origins are logged. Without a bound, servers could fill the memory by redirects.
 const LOGGED_AT_MOST: usize = 256;
 
 /// What becomes of a request.
@@ -24,11 +23,11 @@ pub(crate) enum Admission {
     Refuse,
 }
 
-/// The origins that the token is for; with none, every one that keeps it secret on its way.
-#[derive(Default)]
+/// The origins that the token is for. If there are none, it is for all that it can safely be sent to.
+#[derive(Clone, Default)]
 pub(crate) struct Origins {
     allowed: Vec<Origin>,
-    logged: Mutex<Vec<String>>,
+    logged: Arc<Mutex<Vec<String>>>,
 }
 
 /// Scheme, host and effective port (RFC 6454 §4).
@@ -39,52 +38,41 @@ struct Origin {
     port: u16,
 }
 
-impl Clone for Origins {
-    fn clone(&self) -> Self {
-        Self { allowed: self.allowed.clone(), logged: Mutex::default() }
-    }
-}
-
 impl Origins {
     /// Adds an origin, for example `https://api.example.com`.
     pub(crate) fn allow(&mut self, origin: &str) -> Result<(), Error> {
         let invalid = |why: &str| Error::config("origin", why);
-        if origin.contains(['?', '#']) {
-            return Err(invalid("an origin ends after the host and the port"));
-        }
-        let uri = origin.parse::<Uri>().map_err(|_| invalid("it is no absolute URI"))?;
+        let uri = origin.parse::<Uri>().map_err(|_| invalid("it is not a valid URI"))?;
         let parts = uri.into_parts();
-        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
+        let authority = parts.authority.filter(|authority| !authority.host().is_empty());
+        let (Some(scheme), Some(authority)) = (parts.scheme, authority) else {
             return Err(invalid("it needs a scheme and a host, as in https://api.example.com"));
         };
         let Some(https) = is_https(scheme.as_str()) else {
-            return Err(invalid("its scheme is neither https nor http"));
+            return Err(invalid("its scheme must be https or http"));
         };
         if authority.as_str().contains('@') {
-            return Err(invalid("it must not have a user name"));
-        }
-        if authority.host().is_empty() {
-            return Err(invalid("its host is empty"));
+            return Err(invalid("it must not contain a user name"));
         }
         let Some(port) = port(https, &authority) else {
-            return Err(invalid("its port is no port number"));
+            return Err(invalid("its port must be a number from 0 to 65535"));
         };
-        if parts.path_and_query.is_some_and(|path| path != "/") {
-            return Err(invalid("it must not have a path"));
+        // Parsing drops a fragment.
+        if origin.contains('#') || parts.path_and_query.is_some_and(|path| path != "/") {
+            return Err(invalid("nothing may follow the host and the port"));
         }
         self.allowed.push(Origin { https, authority, port });
         Ok(())
     }
 
-    /// What becomes of a request that has no `Authorization` of its own; one that has passes
-    /// wherever it goes, which is seen when the token is put in.
+    /// What becomes of a request. That it has an `Authorization` of its own, and so passes, is only
+    /// seen when the token is put in.
     #[inline(always)]
     pub(crate) fn admit<B>(&self, request: &Request<B>) -> Admission {
         if request.method() == Method::CONNECT {
             return Admission::Pass;
         }
-        // Without an authority the connection decides where it goes, and it is taken to be made
-        // for the first origin.
+        // Without an authority the connection decides where it goes.
         let uri = request.uri();
         let Some(authority) = uri.authority() else { return Admission::Serve };
         if self.allowed.iter().any(|origin| origin.is(uri, authority)) {
@@ -108,10 +96,7 @@ impl Origins {
 
     #[cold]
     fn log(&self, uri: &Uri) {
-        let scheme = uri.scheme_str().unwrap_or_default();
-        let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
-        // Not the authority as a whole: it may hold a password.
-        let origin = format!("{scheme}://{}{port}", uri.host().unwrap_or_default());
+        let origin = origin_of(uri);
         {
             let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
             if logged.len() >= LOGGED_AT_MOST || logged.contains(&origin) {
@@ -127,7 +112,7 @@ impl Origins {
 impl Origin {
     #[inline]
     fn is(&self, uri: &Uri, authority: &Authority) -> bool {
-        // Most requests spell it as it was configured.
+        // Most requests spell it as the configuration does.
         uri.scheme_str().and_then(is_https) == Some(self.https)
             && (self.authority.as_str() == authority.as_str() || self.is_equal(authority))
     }
@@ -148,7 +133,14 @@ fn is_https(scheme: &str) -> Option<bool> {
     }
 }
 
-/// The effective port; `None` if it is no port number.
+/// The URI's origin, without the password that may be in its authority.
+pub(crate) fn origin_of(uri: &Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{scheme}://{}{port}", uri.host().unwrap_or_default())
+}
+
+/// The effective port, or `None` if it is not a number.
 fn port(https: bool, authority: &Authority) -> Option<u16> {
     let text = authority.as_str();
     let (_, text) = text.rsplit_once('@').unwrap_or(("", text));
@@ -158,8 +150,8 @@ fn port(https: bool, authority: &Authority) -> Option<u16> {
     }
 }
 
-/// Whether nobody between here and there can read a header: https, or this very machine by a name
-/// that no resolver is asked for.
+/// Whether nobody between here and there can read a header: https, or this machine by a name that
+/// needs no resolver.
 pub(crate) fn keeps_secrets(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
     uri.scheme_str().and_then(is_https).is_some_and(|https| {
@@ -168,9 +160,4 @@ pub(crate) fn keeps_secrets(uri: &Uri) -> bool {
             || host == "[::1]"
             || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
     })
-}
-
-/// The error for [`Admission::Refuse`].
-pub(crate) fn insecure() -> Error {
-    Error::new(ErrorKind::InsecureOrigin)
 }

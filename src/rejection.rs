@@ -1,29 +1,56 @@
-//! The standard answer to "was this token rejected?".
+//! When a response means that its token was rejected.
+//!
+//! [`standard`] is the rule that holds by default. A rule of your own, given to
+//! [`OAuthLayer::rejected_when`](crate::OAuthLayer::rejected_when), can build on it.
 
 use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
 
+use crate::source::ResponseHead;
+
 const GRPC_STATUS: &str = "grpc-status";
 
-/// Whether the resource server rejected the token.
+/// A rule that takes the place of [`standard`].
+pub(crate) type RejectedWhen = dyn Fn(ResponseHead<'_>) -> bool + Send + Sync;
+
+/// Whether the resource server rejected the token, by the standards.
 ///
-/// A 401 did (RFC 6750 §3.1), unless a Bearer challenge in it names another reason; an answer of
-/// gRPC did if it is trailers-only with the status UNAUTHENTICATED. A 403 did not: another token
-/// of the same client has the same rights.
+/// - A 401 means that it did, unless a Bearer challenge in its `WWW-Authenticate` names an error
+///   and none of them is `invalid_token` (RFC 6750 §3.1): another token would not help with
+///   `insufficient_scope`. A challenge that cannot be read counts as none.
+/// - A gRPC response without messages means that it did if its status is UNAUTHENTICATED.
+/// - A 403 does not: another token of the same client has the same rights.
+///
+/// ```
+/// use http::{Response, header::WWW_AUTHENTICATE};
+/// use tower_oauth::rejection;
+///
+/// let mut response = Response::new(String::new());
+/// *response.status_mut() = http::StatusCode::UNAUTHORIZED;
+/// assert!(rejection::standard(&(&response).into()));
+///
+/// let challenge = "Bearer error=\"insufficient_scope\"".parse().unwrap();
+/// response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+/// assert!(!rejection::standard(&(&response).into()));
+/// ```
+pub fn standard(response: &ResponseHead<'_>) -> bool {
+    is_rejection(response.status, response.headers, || response.is_end_stream)
+}
+
 #[inline]
 pub(crate) fn is_rejection(
     status: StatusCode,
     headers: &HeaderMap,
-    ended: impl FnOnce() -> bool,
+    is_end_stream: impl FnOnce() -> bool,
 ) -> bool {
     match status {
         StatusCode::UNAUTHORIZED => blames_token(headers),
-        // Only an answer without a body has its trailers among the headers.
-        StatusCode::OK if !headers.is_empty() && ended() => is_unauthenticated(headers),
+        // Only a response without a body has its trailers among the headers.
+        StatusCode::OK if !headers.is_empty() && is_end_stream() => is_unauthenticated(headers),
         _ => false,
     }
 }
 
-/// Whether gRPC's status is UNAUTHENTICATED. Few answers are gRPC's, and few have many headers: to
+/// Whether gRPC's status is UNAUTHENTICATED. Few responses are gRPC's, and few have many headers: to
 /// look for a name of its length costs less than to hash one that is not there.
 #[inline]
 fn is_unauthenticated(headers: &HeaderMap) -> bool {
@@ -46,117 +73,75 @@ fn blames_token(headers: &HeaderMap) -> bool {
     errors.peek().is_none() || errors.any(|error| error.eq_ignore_ascii_case(b"invalid_token"))
 }
 
-/// The `error` of every Bearer challenge in one header line (RFC 9110 §11.6.1), or `None` if the
-/// line is malformed and so means nothing.
+/// The `error` of every Bearer challenge in a header line (RFC 9110 §11.6.1), or `None` if the line
+/// is malformed and so means nothing.
 fn bearer_errors(line: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut reader = Reader { rest: line };
     let mut errors = Vec::new();
     // Whether the challenge that parameters now belong to is a Bearer challenge.
     let mut bearer = None;
-    loop {
-        while reader.skip_spaces() | reader.skip(b',') {}
-        if reader.rest.is_empty() {
-            return Some(errors);
-        }
-        let name = reader.token()?;
-        let spaced = reader.skip_spaces();
-        let mut parameter = None;
-        if reader.skip(b'=') {
-            // A parameter of a challenge that began earlier.
-            parameter = Some((name, reader.value()?));
-        } else {
+    for item in items(line) {
+        let (mut name, mut rest) = token(item)?;
+        if !rest.trim_ascii_start().starts_with(b"=") {
+            // A challenge begins: its scheme, and then nothing, a token68 or its first parameter.
             bearer = Some(name.eq_ignore_ascii_case(b"bearer"));
-            if spaced && !reader.at_end_of_item() && !reader.skip_token68() {
-                let name = reader.token()?;
-                reader.skip_spaces();
-                if !reader.skip(b'=') {
-                    return None;
-                }
-                parameter = Some((name, reader.value()?));
+            let spaced = rest.first().is_none_or(u8::is_ascii_whitespace);
+            rest = rest.trim_ascii_start();
+            if !spaced {
+                return None;
             }
-        }
-        if let Some((name, value)) = parameter {
-            // Without a scheme before it a parameter belongs to nothing.
-            if bearer? && name.eq_ignore_ascii_case(b"error") {
-                errors.push(value);
+            if rest.is_empty() || is_token68(rest) {
+                continue;
             }
+            (name, rest) = token(rest)?;
         }
-        reader.skip_spaces();
-        if !reader.at_end_of_item() {
-            return None;
+        let value = value(rest.trim_ascii_start().strip_prefix(b"=")?)?;
+        // Without a scheme before it a parameter belongs to nothing.
+        if bearer? && name.eq_ignore_ascii_case(b"error") {
+            errors.push(value);
         }
     }
+    Some(errors)
 }
 
-/// Reads the parts of RFC 9110 §5.6 off the front of a header line.
-struct Reader<'a> {
-    rest: &'a [u8],
+/// What stands between the commas, other than nothing. A comma in a quoted string is none.
+fn items(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    let items = line.split(move |byte| {
+        let is_comma = *byte == b',' && !quoted;
+        quoted ^= *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && quoted && !escaped;
+        is_comma
+    });
+    items.map(<[u8]>::trim_ascii).filter(|item| !item.is_empty())
 }
 
-impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> &'a [u8] {
-        let (taken, rest) = self.rest.split_at(length);
-        self.rest = rest;
-        taken
-    }
+/// The token that the text begins with, and what comes after it (RFC 9110 §5.6.2).
+fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let length = text.iter().take_while(|byte| is_part(byte)).count();
+    (length > 0).then(|| text.split_at(length))
+}
 
-    fn count(&self, matches: impl Fn(u8) -> bool) -> usize {
-        self.rest.iter().take_while(|byte| matches(**byte)).count()
-    }
+/// Whether it is a token68, which differs from a parameter by what comes after its equals signs.
+fn is_token68(text: &[u8]) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
+    let length = text.iter().take_while(|byte| is_part(byte)).count();
+    length > 0 && text[length..].iter().all(|byte| *byte == b'=')
+}
 
-    fn skip(&mut self, byte: u8) -> bool {
-        let found = self.rest.first() == Some(&byte);
-        self.take(usize::from(found));
-        found
-    }
-
-    fn skip_spaces(&mut self) -> bool {
-        let length = self.count(|byte| byte == b' ' || byte == b'\t');
-        !self.take(length).is_empty()
-    }
-
-    fn at_end_of_item(&self) -> bool {
-        self.rest.first().is_none_or(|byte| *byte == b',')
-    }
-
-    fn token(&mut self) -> Option<&'a [u8]> {
-        let length =
-            self.count(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
-        (length > 0).then(|| self.take(length))
-    }
-
-    /// Skips a token68, which differs from a parameter by what comes after its equals signs.
-    fn skip_token68(&mut self) -> bool {
-        let length = self.count(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte));
-        let mut after = Reader { rest: &self.rest[length..] };
-        after.take(after.count(|byte| byte == b'='));
-        after.skip_spaces();
-        let found = length > 0 && after.at_end_of_item();
-        if found {
-            self.rest = after.rest;
-        }
-        found
-    }
-
-    /// A parameter's value: a token or a quoted string, without its quotes and escapes.
-    fn value(&mut self) -> Option<Vec<u8>> {
-        self.skip_spaces();
-        if !self.skip(b'"') {
-            return self.token().map(<[u8]>::to_vec);
-        }
-        let mut value = Vec::new();
-        loop {
-            match self.rest {
-                [] => return None,
-                [b'"', rest @ ..] => {
-                    self.rest = rest;
-                    return Some(value);
-                }
-                [b'\\', byte, rest @ ..] | [byte, rest @ ..] => {
-                    value.push(*byte);
-                    self.rest = rest;
-                }
-            }
+/// A parameter's value: a token or a quoted string, without its quotes and escapes.
+fn value(text: &[u8]) -> Option<Vec<u8>> {
+    let text = text.trim_ascii_start();
+    let Some(quoted) = text.strip_prefix(b"\"") else {
+        return token(text).filter(|(_, rest)| rest.is_empty()).map(|(value, _)| value.to_vec());
+    };
+    let mut value = Vec::new();
+    let mut rest = quoted.iter();
+    loop {
+        match *rest.next()? {
+            b'"' => return rest.as_slice().is_empty().then_some(value),
+            b'\\' => value.push(*rest.next()?),
+            byte => value.push(byte),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What there is of a tokio runtime here, asked for without a panic.
+//! The tokio runtime, if there is one: asked for without a panic.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -13,6 +13,6 @@ use tokio::{
 /// A timer, if there is a runtime here and it has timers.
 pub(crate) fn timer(duration: Duration) -> Option<Sleep> {
     Handle::try_current().ok()?;
-    // Tokio tells that a runtime has no timers only by a panic.
+    // Tokio says only by a panic that a runtime has no timers.
     catch_unwind(AssertUnwindSafe(|| sleep(duration))).ok()
 }

@@ -1,15 +1,18 @@
-//! The seam to whatever holds tokens: `OAuthService` asks a [`TokenSource`].
+//! The seam to whatever holds tokens: [`OAuthService`](crate::OAuthService) asks a [`TokenSource`].
 
 use std::{
     fmt,
     future::{Future, Ready, ready},
 };
 
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use http::{
+    Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+};
+use http_body::Body;
 
 use crate::{error::Error, token::Token};
 
-/// A request without its body, borrowed: what a [`TokenSource`] may choose a token by.
+/// The head of a request, borrowed: what a [`TokenSource`] can choose a token by.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct RequestHead<'a> {
@@ -48,44 +51,157 @@ impl fmt::Debug for RequestHead<'_> {
     }
 }
 
-/// Where `OAuthService` gets the token for a request from.
+/// The head of a response, borrowed: what a rule for
+/// [`OAuthLayer::rejected_when`](crate::OAuthLayer::rejected_when) sees.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct ResponseHead<'a> {
+    /// The response's status.
+    pub status: StatusCode,
+    /// The response's HTTP version.
+    pub version: Version,
+    /// The response's headers.
+    pub headers: &'a HeaderMap,
+    /// The response's extensions.
+    pub extensions: &'a Extensions,
+    /// Whether the response has neither a body nor trailers, as far as its body can tell
+    /// ([`Body::is_end_stream`]).
+    pub is_end_stream: bool,
+}
+
+impl<'a, B: Body> From<&'a Response<B>> for ResponseHead<'a> {
+    fn from(response: &'a Response<B>) -> Self {
+        Self {
+            status: response.status(),
+            version: response.version(),
+            headers: response.headers(),
+            extensions: response.extensions(),
+            is_end_stream: response.body().is_end_stream(),
+        }
+    }
+}
+
+// By hand: headers and extensions can be secrets.
+impl fmt::Debug for ResponseHead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseHead")
+            .field("status", &self.status)
+            .field("version", &self.version)
+            .field("is_end_stream", &self.is_end_stream)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where [`OAuthService`](crate::OAuthService) gets the token for a request.
 ///
-/// [`TokenCache`](crate::TokenCache) is the usual one, and a [`Token`] is one that never changes.
-/// An own one chooses by the request, for example among the caches of several tenants.
+/// The usual one is a [`TokenCache`](crate::TokenCache). A [`Token`] is one that never changes. A
+/// source of your own can choose by the request, here between two caches by the path:
+///
+/// ```
+/// use tower_oauth::{
+///     OAuthLayer, TokenCache,
+///     cache::{Acquire, TokenLease},
+///     source::{RequestHead, TokenSource},
+/// };
+///
+/// #[derive(Clone)]
+/// struct Tokens {
+///     admin: TokenCache,
+///     user: TokenCache,
+/// }
+///
+/// impl Tokens {
+///     fn choose(&self, request: &RequestHead<'_>) -> &TokenCache {
+///         if request.uri.path().starts_with("/admin/") { &self.admin } else { &self.user }
+///     }
+/// }
+///
+/// impl TokenSource for Tokens {
+///     type Lease = TokenLease;
+///     type Acquire = Acquire;
+///
+///     fn try_acquire(&self, request: &RequestHead<'_>) -> Option<TokenLease> {
+///         self.choose(request).try_acquire(request)
+///     }
+///
+///     fn acquire(&self, request: &RequestHead<'_>) -> Acquire {
+///         self.choose(request).acquire(request)
+///     }
+/// }
+///
+/// # fn layer(admin: TokenCache, user: TokenCache) {
+/// let layer = OAuthLayer::with_source(Tokens { admin, user });
+/// # }
+/// ```
+///
+/// A tenant's name can also come from an extension that a layer above put into the request.
 pub trait TokenSource {
     /// One request's use of one token.
     type Lease: Lease;
-    /// A token that has to be waited for. It does nothing until it is polled.
+    /// What waits for a token. It does nothing until it is polled.
     type Acquire: Future<Output = Result<Self::Lease, Error>> + Send + 'static;
 
-    /// A token that can be used right now. Never waits, and needs no runtime.
+    /// Gives a token that can be used right now. It never waits, and needs no runtime.
     fn try_acquire(&self, request: &RequestHead<'_>) -> Option<Self::Lease>;
 
-    /// A token, as soon as there is one. Needs no runtime until what it returns is polled, and
-    /// fails with why there is none.
+    /// Gives a token as soon as there is one, or the reason why there is none. It needs no runtime
+    /// until its future is polled.
     fn acquire(&self, request: &RequestHead<'_>) -> Self::Acquire;
 }
 
-/// One request's use of one token: what the request is sent with, and the way back to the source
-/// if it is not accepted.
+/// One request's use of one token: what the request is sent with, and the way back to the source if
+/// the token is rejected.
+///
+/// This one belongs to a source that reads its token from a file each time, so that a rejected token
+/// may have been replaced by now:
+///
+/// ```
+/// use std::future::{Ready, ready};
+/// use http::HeaderValue;
+/// use tower_oauth::{Error, Token, source::Lease};
+/// # fn read_file() -> Result<Token, Error> { Ok(Token::bearer("new")) }
+///
+/// struct FromFile(Token);
+///
+/// impl Lease for FromFile {
+///     type Replacement = Ready<Result<Option<Self>, Error>>;
+///
+///     fn header_value(&self) -> HeaderValue {
+///         Lease::header_value(&self.0)
+///     }
+///
+///     fn is_usable(&self) -> bool {
+///         true
+///     }
+///
+///     fn reject(self) -> Self::Replacement {
+///         let another = |token: &Token| token.expose_secret() != self.0.expose_secret();
+///         ready(read_file().map(|token| Some(token).filter(another).map(Self)))
+///     }
+/// }
+/// # let another = FromFile(Token::bearer("old")).reject().into_inner().unwrap().unwrap();
+/// # assert_eq!(another.header_value(), "Bearer new");
+/// # assert!(another.reject().into_inner().unwrap().is_none());
+/// ```
 pub trait Lease: Sized + Send + 'static {
-    /// The outcome of a rejection; see [`reject`](Self::reject). It does nothing until it is
-    /// polled.
-    type Reject: Future<Output = Result<Option<Self>, Error>> + Send + 'static;
+    /// What waits for another lease. It does nothing until it is polled.
+    type Replacement: Future<Output = Result<Option<Self>, Error>> + Send + 'static;
 
     /// The value of the request's `Authorization` header, marked sensitive.
     fn header_value(&self) -> HeaderValue;
 
-    /// Whether the token may still be sent: it has neither run out nor been replaced.
+    /// Whether the token may still be sent: it has neither expired nor been replaced.
     fn is_usable(&self) -> bool;
 
-    /// The resource server did not accept the token. Gives the lease on another token, which can
-    /// take a refresh, or `None` if there is no other one to be had now. An error, why the refresh
-    /// failed, means the same to whoever sent the request: its answer stands.
+    /// The resource server rejected the token. Gives the lease on another one, which may take a
+    /// refresh, or `None` if there is no other one now. After an error, which says why the refresh
+    /// failed, the request is not sent again either, and its response stands.
     ///
-    /// Also called for a token that is no longer [usable](Self::is_usable) when its request could
-    /// be sent again.
-    fn reject(self) -> Self::Reject;
+    fn reject(self) -> Self::Replacement;
+
+    /// The request could not be sent with this token, which is no longer [usable](Self::is_usable).
+    /// Gives the lease on the token of the moment, which can be the same again.
+    fn reacquire(self) -> Self::Replacement;
 }
 
 /// A token that never changes: it is sent with every request, whatever its lifetime.
@@ -103,7 +219,7 @@ impl TokenSource for Token {
 }
 
 impl Lease for Token {
-    type Reject = Ready<Result<Option<Self>, Error>>;
+    type Replacement = Ready<Result<Option<Self>, Error>>;
 
     fn header_value(&self) -> HeaderValue {
         // As a source it hands out no token whose value is an error.
@@ -114,7 +230,11 @@ impl Lease for Token {
         true
     }
 
-    fn reject(self) -> Self::Reject {
+    fn reject(self) -> Self::Replacement {
         ready(Ok(None))
+    }
+
+    fn reacquire(self) -> Self::Replacement {
+        ready(Ok(Some(self)))
     }
 }

@@ -123,3 +123,30 @@ fn without_a_replay_to_come_nothing_is_kept() {
     });
     assert!(kept.bytes_current < 1_000, "{} bytes are kept", kept.bytes_current);
 }
+
+/// Polls until a body has nothing more, and drops what comes.
+fn poll_to_the_end(body: &mut (impl Body + Unpin)) {
+    let mut cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Some(frame)) = Pin::new(&mut *body).poll_frame(&mut cx) {
+        assert!(frame.is_ok());
+    }
+}
+
+/// Attempts share what is kept, and what the last one has sent is freed at once.
+#[test]
+fn more_attempts_need_no_more_memory() {
+    let replay = Buffered::new(LIMIT as usize);
+    let whole = allocation_counter::measure(|| {
+        let body = Frames { left: LIMIT, shown: 1, buffer: 1 };
+        let (request, kept) = replay.keep(Request::new(body));
+        let (mut first, mut kept) = (request.into_body(), kept.unwrap());
+        poll_to_the_end(&mut first);
+        let mut second = replay.again(&mut kept).unwrap().into_body();
+        poll_to_the_end(&mut second);
+        let mut third = replay.again(&mut kept).unwrap().into_body();
+        drop(kept);
+        let freed = allocation_counter::measure(|| poll_to_the_end(&mut third));
+        assert!(freed.bytes_current <= -(LIMIT as i64), "{} bytes are freed", freed.bytes_current);
+    });
+    assert!(whole.bytes_max <= LIMIT + OVERHEAD, "{} bytes at a time", whole.bytes_max);
+}

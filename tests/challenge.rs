@@ -13,14 +13,16 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use http::{HeaderValue, Request, Response, StatusCode, header::WWW_AUTHENTICATE};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, Version, header::WWW_AUTHENTICATE};
+use http_body_util::Full;
 use proptest::prelude::*;
 use support::{Body, get};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_oauth::{
-    Error, OAuthLayer,
+    Error, OAuthLayer, rejection,
     replay::Never,
-    source::{Lease, RequestHead, TokenSource},
+    source::{Lease, RequestHead, ResponseHead, TokenSource},
 };
 
 /// A source that counts rejections, and gives no other token.
@@ -41,7 +43,7 @@ impl TokenSource for Counting {
 }
 
 impl Lease for Counting {
-    type Reject = std::future::Ready<Result<Option<Self>, Error>>;
+    type Replacement = std::future::Ready<Result<Option<Self>, Error>>;
 
     fn header_value(&self) -> HeaderValue {
         HeaderValue::from_static("Bearer abc")
@@ -51,9 +53,13 @@ impl Lease for Counting {
         true
     }
 
-    fn reject(self) -> Self::Reject {
+    fn reject(self) -> Self::Replacement {
         self.0.fetch_add(1, Ordering::SeqCst);
         ready(Ok(None))
+    }
+
+    fn reacquire(self) -> Self::Replacement {
+        ready(Ok(Some(self)))
     }
 }
 
@@ -65,14 +71,74 @@ fn refreshes<L: AsRef<[u8]>>(lines: &[L]) -> bool {
         let line = HeaderValue::from_bytes(line.as_ref()).expect("a header value");
         answer.headers_mut().append(WWW_AUTHENTICATE, line);
     }
+    let standard = rejection::standard(&ResponseHead::from(&answer));
+    let refreshed = rejects(answer, |layer| layer);
+    assert_eq!(refreshed, standard, "what is public differs from what is done");
+    refreshed
+}
+
+/// Whether the token is rejected by this answer.
+fn rejects(
+    answer: Response<Body>,
+    set: impl FnOnce(OAuthLayer<Counting, Never>) -> OAuthLayer<Counting, Never>,
+) -> bool {
     let source = Counting::default();
     let resource = service_fn(move |_: Request<Body>| ready(Ok::<_, Infallible>(answer.clone())));
-    let layer = OAuthLayer::with_source(source.clone()).replay(Never);
+    let layer = set(OAuthLayer::with_source(source.clone()).replay(Never));
     let answer = pin!(layer.layer(resource).oneshot(get("https://api.example.com/")));
     let Poll::Ready(Ok(_)) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
         panic!("no answer")
     };
     source.0.load(Ordering::SeqCst) == 1
+}
+
+/// With a body that has ended.
+fn empty(status: u16, name: &'static str, value: &'static str) -> Response<Body> {
+    Response::builder().status(status).header(name, value).body(Body::new()).unwrap()
+}
+
+#[test]
+fn a_rule_of_ones_own_can_build_on_the_standard_one() {
+    let expected = [
+        (empty(403, "x-any", ""), true),
+        (empty(401, "x-any", ""), true),
+        (empty(401, "www-authenticate", "Bearer error=insufficient_scope"), false),
+        (empty(200, "grpc-status", "16"), true),
+        (empty(200, "grpc-status", "7"), false),
+        (empty(400, "x-any", ""), false),
+    ];
+    for (answer, expected) in expected {
+        let said = format!("{answer:?}");
+        let rejected = rejects(answer, |layer| {
+            layer.rejected_when(|head| head.status == 403 || rejection::standard(&head))
+        });
+        assert_eq!(rejected, expected, "{said}");
+    }
+}
+
+/// All of a response but its body, and none of it in `Debug`.
+#[test]
+fn a_rule_of_ones_own_sees_the_head() {
+    let mut answer = empty(404, "x-secret", "hunter2");
+    *answer.version_mut() = Version::HTTP_2;
+    answer.extensions_mut().insert("hunter2");
+    assert!(rejects(answer, |layer| layer.rejected_when(|head| {
+        let said = format!("{head:?}");
+        assert!(said.contains("404") && !said.contains("hunter2"), "{said}");
+        (head.status, head.version) == (StatusCode::NOT_FOUND, Version::HTTP_2)
+            && head.headers["x-secret"] == "hunter2"
+            && head.extensions.get() == Some(&"hunter2")
+            && head.is_end_stream
+    })));
+}
+
+/// What stands in the headers of a response that has a body is no trailer.
+#[test]
+fn the_standard_rule_asks_for_the_end_of_the_body() {
+    let grpc = Response::builder().header("grpc-status", "16");
+    let answer = grpc.body(Full::<Bytes>::from("a message")).unwrap();
+    assert!(!rejection::standard(&ResponseHead::from(&answer)));
+    assert!(rejection::standard(&ResponseHead::from(&answer.map(|_| Body::new()))));
 }
 
 /// That the token is refreshed for each of these lines.

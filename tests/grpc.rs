@@ -11,6 +11,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use http::{HeaderMap, Request, Response, uri::PathAndQuery};
 use support::{authorization, ms, secs, server};
 use tokio::sync::mpsc;
@@ -22,7 +23,7 @@ use tonic::{
     transport::{Channel, Server, server::TcpIncoming},
 };
 use tonic_prost::ProstCodec;
-use tower::{Service, ServiceBuilder, service_fn, util::BoxCloneService};
+use tower::{BoxError, Service, ServiceBuilder, service_fn, util::BoxCloneService};
 use tower_oauth::{
     Error, ErrorKind, OAuthLayer, Token, TokenCache, fetch_fn, grpc_status,
     replay::{Buffered, IfEmpty, Replay},
@@ -154,7 +155,11 @@ fn path(path: &'static str) -> PathAndQuery {
 /// `token-1`.
 async fn connect<R>(replay: R) -> (Sums, AuthorizationServer, Client)
 where
-    R: Replay<Body, Body = Body> + Clone + Send + Sync + 'static,
+    R: Replay<Body, Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
 {
     let endpoint = server(secs(3600), ms(1));
     let cache = TokenCache::new(endpoint.fetcher());
@@ -165,7 +170,11 @@ where
 
 async fn connect_with<R>(cache: TokenCache, replay: R) -> (Sums, Client)
 where
-    R: Replay<Body, Body = Body> + Clone + Send + Sync + 'static,
+    R: Replay<Body, Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
 {
     let sums = Sums::default();
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -177,14 +186,15 @@ where
         .map_err(Status::from_error)
         .map_result(grpc_status)
         .layer(layer)
+        .map_request(|request: Request<R::Body>| request.map(Body::new))
         .service(channel);
     let mut client = tonic::client::Grpc::new(BoxCloneService::new(channel));
     client.ready().await.unwrap();
     (sums, client)
 }
 
-fn buffer() -> impl Replay<Body, Body = Body> + Clone + Send + Sync + 'static {
-    Buffered::new(64 * 1024).into_body(Body::new)
+fn buffer() -> Buffered {
+    Buffered::new(64 * 1024)
 }
 
 async fn double(client: &mut Client, value: i64) -> Result<i64, Status> {

@@ -183,6 +183,28 @@ async fn another_origin_is_logged_once_without_secrets() {
     assert!(!log.contains("hunter2") && !log.contains("key"), "{log}");
 }
 
+#[tokio::test]
+async fn the_response_to_what_passes_untouched_is_judged_by_nobody() {
+    let service = layer()
+        .origin("https://api.example.com")
+        .unwrap()
+        .rejected_when(|_| panic!("this was not our token"))
+        .layer(resource());
+    let mut own = get("https://api.example.com/");
+    own.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("Basic abc"));
+    for request in [own, get("https://cdn.example.com/")] {
+        service.clone().oneshot(request).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_error_names_the_origin_without_secrets() {
+    let service = layer().layer(resource());
+    let request = get("http://me:hunter2@api.example.com:8080/a?key=k");
+    let error = service.oneshot(request).await.unwrap_err().to_string();
+    assert!(error.ends_with(": http://api.example.com:8080"), "{error}");
+}
+
 #[test]
 fn what_is_no_origin_is_an_error_that_says_so() {
     for origin in [

@@ -486,9 +486,8 @@ async fn rejected_when_takes_the_place_of_the_standard() {
         [(400, "", 1), (400, "expired", 2), (403, "expired", 2), (419, "expired", 2), (401, "", 1)]
     {
         let server = hour();
-        let layer = OAuthLayer::with_source(warm(&server).await).rejected_when(|_, headers| {
-            headers.get("x-code").is_some_and(|code| code == "expired")
-        });
+        let layer = OAuthLayer::with_source(warm(&server).await)
+            .rejected_when(|head| head.headers.get("x-code").is_some_and(|code| code == "expired"));
         let first = ResponseTemplate::status(StatusCode::from_u16(status).unwrap())
             .header(HeaderName::from_static("x-code"), HeaderValue::from_static(code));
         server.resource().next(first);

@@ -21,7 +21,7 @@ use http::{
     request::Parts,
 };
 use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioIo},
@@ -39,10 +39,10 @@ use tokio::{
 use tokio_stream::{StreamExt, wrappers::UnboundedReceiverStream};
 use tokio_test::{assert_pending, task};
 use tower::BoxError;
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_oauth::{
     OAuthLayer, TokenCache,
-    replay::{AsIs, Buffered, BufferedBody, ByClone, IfEmpty, KeptBody, Never, Replay},
+    replay::{Buffered, BufferedBody, ByClone, IfEmpty, Never, Replay},
     testing::AuthorizationServer,
 };
 
@@ -163,8 +163,18 @@ async fn a_replay_is_the_same_request_with_another_token() {
     sends_the_same_again(full("hello"), ByClone).await;
     sends_the_same_again(full("hello"), Buffered::new(5)).await;
     sends_the_same_again(Empty::<Bytes>::new(), Buffered::new(0)).await;
-    let boxed = Buffered::new(5).into_body(|body: BufferedBody<Full<Bytes>>| body.boxed());
-    sends_the_same_again(full("hello"), boxed).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_inner_service_may_take_another_body() {
+    let twice = Twice::default();
+    let service = ServiceBuilder::new()
+        .layer(OAuthLayer::with_source(warm().await).replay(Buffered::new(5)))
+        .map_request(|request: Request<BufferedBody<Full<Bytes>>>| request.map(BodyExt::boxed))
+        .service(twice.service::<BoxBody<Bytes, BoxError>>());
+    let response = service.oneshot(request(full("hello"))).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(twice.bodies(), ["hello", "hello"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,6 +197,33 @@ async fn what_a_policy_does_not_replay_is_answered_as_it_came() {
     assert_eq!(twice.bodies(), ["hello"]);
 }
 
+/// Sends a request and both of its replays, as a third attempt would need it.
+async fn can_be_sent_three_times<B, R>(body: B, replay: R)
+where
+    R: Replay<B, Body: http_body::Body<Data = Bytes, Error: fmt::Debug>>,
+{
+    let (first, kept) = replay.keep(request(body));
+    let (mut attempt, mut kept) = (Some(first), kept.unwrap());
+    let mut bodies = Vec::new();
+    for _ in 0..3 {
+        let (head, body) = attempt.unwrap().into_parts();
+        assert_eq!((head.method, head.version), (Method::PATCH, Version::HTTP_2));
+        assert_eq!((head.uri, head.headers), (URI.parse().unwrap(), request(()).headers().clone()));
+        assert_eq!(head.extensions.get(), Some(&Mark(7)));
+        bodies.push(body.collect().await.unwrap().to_bytes());
+        attempt = replay.again(&mut kept);
+    }
+    assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
+}
+
+#[tokio::test]
+async fn every_policy_can_send_a_request_three_times() {
+    can_be_sent_three_times(Empty::<Bytes>::new(), IfEmpty).await;
+    can_be_sent_three_times(full("hello"), ByClone).await;
+    can_be_sent_three_times(full("hello"), Buffered::new(5)).await;
+    can_be_sent_three_times(Empty::<Bytes>::new(), Buffered::new(0)).await;
+}
+
 /// A policy of a user's own: what has no side effect may be sent again.
 #[derive(Clone)]
 struct SafeMethods;
@@ -201,12 +238,13 @@ impl Replay<String> for SafeMethods {
         (request.map(Full::from), kept)
     }
 
-    fn again((method, uri): Self::Kept) -> Option<Request<Self::Body>> {
+    fn again(&self, (method, uri): &mut Self::Kept) -> Option<Request<Self::Body>> {
         // It finds out late that this one is not to be sent again.
         if uri.query().is_some() {
             return None;
         }
-        Some(Request::builder().method(method).uri(uri).body(Full::from("again")).unwrap())
+        let request = Request::builder().method(&*method).uri(&*uri);
+        Some(request.body(Full::from("again")).unwrap())
     }
 }
 
@@ -267,9 +305,9 @@ fn trailers() -> HeaderMap {
 }
 
 /// The two attempts at sending one body: the first is there at once, the second after `replay`.
-struct Attempts<B> {
+struct Attempts<B: http_body::Body + Send + 'static> {
     first: BufferedBody<B>,
-    kept: KeptBody<B, AsIs>,
+    kept: <Buffered as Replay<B>>::Kept,
 }
 
 fn attempts<B: http_body::Body + Send + 'static>(body: B, limit: usize) -> Attempts<B> {
@@ -278,8 +316,14 @@ fn attempts<B: http_body::Body + Send + 'static>(body: B, limit: usize) -> Attem
 }
 
 impl<B: http_body::Body<Error: Into<BoxError>> + Send + 'static> Attempts<B> {
-    fn replay(self) -> (BufferedBody<B>, Option<BufferedBody<B>>) {
-        (self.first, <Buffered as Replay<B>>::again(self.kept).map(Request::into_body))
+    /// There is no third attempt.
+    fn replay(mut self) -> (BufferedBody<B>, Option<BufferedBody<B>>) {
+        let second = self.again();
+        (self.first, second)
+    }
+
+    fn again(&mut self) -> Option<BufferedBody<B>> {
+        Buffered::new(0).again(&mut self.kept).map(Request::into_body)
     }
 }
 
@@ -410,12 +454,75 @@ async fn who_waits_in_the_first_attempt_is_woken_by_the_fence() {
     let mut first = first.into_body();
     let mut parked = task::spawn(next(&mut first));
     assert_pending!(parked.poll());
-    let second = <Buffered as Replay<Fed>>::again(kept.unwrap()).unwrap();
+    let second = Buffered::new(100).again(&mut kept.unwrap()).unwrap();
     assert!(parked.is_woken());
     let Poll::Ready(Some(Err(_))) = parked.poll() else { panic!("no error") };
     // And what comes now goes to the second.
     feed.data("one").end();
     assert_eq!(second.into_body().collect().await.unwrap().to_bytes(), "one");
+}
+
+/// What the second attempt was the first to read is sent by the third as well.
+#[tokio::test]
+async fn a_third_attempt_sends_everything_again_and_then_goes_on() {
+    let (body, feed) = fed();
+    let mut attempts = attempts(body, 100);
+    feed.data("one ").data("two ");
+    assert_eq!(data(&mut attempts.first).await, "one ");
+    let mut second = attempts.again().unwrap();
+    assert_eq!(data(&mut second).await, "one ");
+    assert_eq!(data(&mut second).await, "two ");
+    let mut parked = task::spawn(next(&mut second));
+    assert_pending!(parked.poll());
+
+    let mut third = attempts.again().unwrap();
+    assert!(parked.is_woken(), "who waits in the second attempt does not see the fence");
+    let Poll::Ready(Some(Err(_))) = parked.poll() else { panic!("no error") };
+    drop(parked);
+    feed.data("three").trailers().end();
+    for earlier in [&mut attempts.first, &mut second] {
+        assert!(!earlier.is_end_stream());
+        assert!(next(earlier).await.unwrap().is_err(), "an earlier attempt is not fenced");
+    }
+    assert_eq!(third.size_hint().lower(), 8);
+    let first_frame = data(&mut third).await;
+    let rest = third.collect().await.unwrap();
+    assert_eq!(rest.trailers(), Some(&trailers()));
+    assert_eq!([first_frame, rest.to_bytes()].concat(), b"one two three");
+}
+
+/// The third attempt may begin while the second is still sending what was kept, or after it has
+/// ended.
+#[tokio::test]
+async fn a_third_attempt_sends_trailers_too() {
+    for polls in 0..=4 {
+        let (body, feed) = fed();
+        feed.data("one").trailers().end();
+        let mut attempts = attempts(body, 100);
+        while next(&mut attempts.first).await.is_some() {}
+        let mut second = attempts.again().unwrap();
+        for _ in 0..polls {
+            next(&mut second).await;
+        }
+        let third = attempts.again().unwrap().collect().await.unwrap();
+        assert_eq!(third.trailers(), Some(&trailers()), "after {polls} polls");
+        assert_eq!(third.to_bytes(), "one", "after {polls} polls");
+    }
+}
+
+#[tokio::test]
+async fn over_the_limit_there_is_no_third_attempt() {
+    let (body, feed) = fed();
+    feed.data("one").data("two").end();
+    let mut attempts = attempts(body, 5);
+    data(&mut attempts.first).await;
+    let mut second = attempts.again().unwrap();
+    assert_eq!(data(&mut second).await, "one");
+    assert_eq!(data(&mut second).await, "two");
+    assert!(attempts.again().is_none());
+    // So the second is not fenced.
+    assert!(next(&mut second).await.is_none());
+    assert!(second.is_end_stream());
 }
 
 #[tokio::test]
@@ -509,6 +616,49 @@ fn steps() -> impl Strategy<Value = Vec<Option<Bytes>>> {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Each attempt begins after any number of polls of the one before.
+    #[test]
+    fn three_attempts_are_equal_byte_for_byte(
+        steps in steps(), polls in [0usize..50, 0usize..50], limit in 0usize..600,
+    ) {
+        let whole: Vec<u8> = steps.iter().flatten().flatten().copied().collect();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let (mut body, kept) = Buffered::new(limit).keep(Request::new(Scripted(steps.into())));
+        let mut kept = kept.unwrap();
+        let mut read = 0;
+        for polls in polls {
+            let mut sent = Vec::new();
+            for _ in 0..polls {
+                if let Poll::Ready(Some(frame)) = Pin::new(body.body_mut()).poll_frame(&mut cx) {
+                    sent.extend_from_slice(&frame.unwrap().into_data().unwrap());
+                }
+            }
+            prop_assert!(whole.starts_with(&sent));
+            read = read.max(sent.len());
+            let again = Buffered::new(limit).again(&mut kept);
+            prop_assert_eq!(again.is_some(), read <= limit);
+            let Some(again) = again else { return Ok(()) };
+            prop_assert!(!body.body().is_end_stream());
+            let polled = Pin::new(body.body_mut()).poll_frame(&mut cx);
+            prop_assert!(matches!(polled, Poll::Ready(Some(Err(_)))));
+            body = again;
+            prop_assert_eq!(body.body().size_hint().exact(), Some(whole.len() as u64));
+        }
+        // The last attempt may free what it sends.
+        drop(kept);
+        let mut sent = Vec::new();
+        while !body.body().is_end_stream() {
+            prop_assert_eq!(
+                body.body().size_hint().exact(),
+                Some((whole.len() - sent.len()) as u64)
+            );
+            if let Poll::Ready(Some(frame)) = Pin::new(body.body_mut()).poll_frame(&mut cx) {
+                sent.extend_from_slice(&frame.unwrap().into_data().unwrap());
+            }
+        }
+        prop_assert_eq!(sent, whole);
+    }
 
     /// The replay begins after any number of polls of the first attempt, and with any limit.
     #[test]

@@ -57,7 +57,7 @@ pub fn with<D: Drive, const WORDS: usize>(case: &str, inner: Inner<WORDS>, drive
         "least" => drive.drive(Least { value: Own(value()), inner }),
         "stale" => drive.drive(layer_of(stale()).replay(Never).layer(inner)),
         "rejected_when" => {
-            let layer = layer().rejected_when(|status, _| status == StatusCode::UNAUTHORIZED);
+            let layer = layer().rejected_when(|head| head.status == StatusCode::UNAUTHORIZED);
             drive.drive(layer.replay(Never).layer(inner))
         }
         "empty_body" => drive.drive(layer().layer(inner)),

@@ -10,6 +10,7 @@
 //! ```
 
 mod acquire;
+mod builder;
 mod clock;
 mod core;
 mod fallback;
@@ -25,7 +26,7 @@ mod model;
 mod pauses;
 mod policy;
 mod refresh;
-mod reject;
+mod replacement;
 mod shards;
 mod slot;
 mod state;
@@ -39,10 +40,10 @@ mod watch;
 
 pub use self::{
     acquire::Acquire,
+    builder::TokenCacheBuilder,
     clock::{Clock, SystemClock},
     lease::TokenLease,
     policy::RefreshPolicy,
-    reject::Reject,
+    replacement::Replacement,
     status::{CacheStatus, TokenState},
-    token_cache::TokenCacheBuilder,
 };

@@ -12,18 +12,17 @@ use http::HeaderValue;
 
 use super::{
     acquire::Acquire,
-    clock::{Clock, SystemClock},
-    core::{Core, JitterSource},
+    builder::TokenCacheBuilder,
+    core::Core,
     fetch::Here,
     lease::{TokenLease, try_acquire},
-    policy::RefreshPolicy,
     refresh::refresh,
-    slot::{Slot, Verdict},
+    slot::Verdict,
     status::CacheStatus,
 };
 use crate::{
     error::{Error, ErrorKind},
-    fetch::{BoxFetch, FetchToken, fetch_fn},
+    fetch::{FetchToken, fetch_fn},
     source::{RequestHead, TokenSource},
     token::Token,
 };
@@ -81,12 +80,7 @@ impl TokenCache {
 
     /// A cache in front of this fetcher.
     pub fn builder(fetcher: impl FetchToken) -> TokenCacheBuilder {
-        TokenCacheBuilder {
-            fetcher: fetcher.boxed(),
-            policy: RefreshPolicy::default(),
-            clock: Arc::new(SystemClock),
-            jitter: Box::new(fastrand::f64),
-        }
+        TokenCacheBuilder::new(fetcher)
     }
 
     /// A cache that holds this token for ever: it is sent whatever its lifetime, nothing is
@@ -111,9 +105,7 @@ impl TokenCache {
     /// ```
     pub fn fixed(token: Token) -> Self {
         let never = fetch_fn(|_| async { Err(Error::new(ErrorKind::Fetcher)) });
-        let TokenCacheBuilder { fetcher, policy, clock, jitter } = Self::builder(never);
-        let slot = Slot::fixed(Arc::clone(&clock), token);
-        Self::of(Core::new(fetcher, policy, clock, jitter, slot))
+        Self::of(Self::builder(never).core(Some(token)))
     }
 
     fn of(core: Arc<Core>) -> Self {
@@ -265,45 +257,9 @@ impl fmt::Debug for TokenCache {
     }
 }
 
-/// Builds a [`TokenCache`].
-#[must_use]
-pub struct TokenCacheBuilder {
-    fetcher: BoxFetch,
-    policy: RefreshPolicy,
-    clock: Arc<dyn Clock>,
-    jitter: JitterSource,
-}
-
 impl TokenCacheBuilder {
-    /// When tokens are refreshed, and until when they are used.
-    pub fn refresh(mut self, policy: RefreshPolicy) -> Self {
-        self.policy = policy;
-        self
-    }
-
-    /// The clock that deadlines are on. Default: [`SystemClock`].
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
-        self
-    }
-
-    /// Where jitter comes from: numbers from 0 to 1, drawn once per token and once per failure.
-    /// Default: a fast random number generator, which is all that jitter needs.
-    pub fn jitter_source(mut self, source: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
-        self.jitter = Box::new(source);
-        self
-    }
-
     /// The cache. Needs no runtime, and fetches nothing yet.
     pub fn build(self) -> TokenCache {
-        let Self { fetcher, policy, clock, jitter } = self;
-        let slot = Slot::new(Arc::clone(&clock));
-        TokenCache::of(Core::new(fetcher, policy, clock, jitter, slot))
-    }
-}
-
-impl fmt::Debug for TokenCacheBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenCacheBuilder").field("policy", &self.policy).finish_non_exhaustive()
+        TokenCache::of(self.core(None))
     }
 }

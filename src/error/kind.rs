@@ -2,31 +2,31 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A value of the configuration cannot be used; [`Error::field`](crate::Error::field) names it.
+    /// A value in the configuration cannot be used; [`Error::field`](crate::Error::field) names it.
     Config,
+    /// The authorization server refused to issue a token. It will refuse again until someone changes
+    /// something (RFC 6749 §5.2).
+    Denied,
     /// No token stayed usable for as long as the inner service took to become ready.
     Expired,
-    /// The fetcher failed before it asked, or with an error that is not of this crate: a secret's
-    /// file or environment variable that is not there.
+    /// The fetcher failed before it sent a request, for example because the file or the environment
+    /// variable of a secret is missing, or with an error that is not of this crate.
     Fetcher,
-    /// The request would take a token over plain HTTP to a host that is not this machine.
+    /// The request would have taken a token over plain HTTP to another machine. It was not sent.
     InsecureOrigin,
-    /// The token endpoint answered, but what it said is no token that can be used.
+    /// The token endpoint responded, but not with a token that can be used.
     InvalidResponse,
-    /// There is no tokio runtime with timers here to fetch a token on.
+    /// A token must be fetched, and there is no tokio runtime with timers here.
     NoRuntime,
     /// The fetcher panicked.
     Panicked,
-    /// A fetch asked the very cache that it is fetching for.
+    /// The fetcher asked the cache that it fetches for.
     Recursive,
-    /// The authorization server refused: the same request will be refused again until somebody
-    /// changes something (RFC 6749 §5.2).
-    Denied,
-    /// The request cannot take one more header.
-    TooManyHeaders,
     /// The fetch took longer than it may.
     Timeout,
-    /// The token endpoint could not be reached, or said that it cannot answer now.
+    /// The request has no room for one more header. It was not sent.
+    TooManyHeaders,
+    /// The token endpoint could not be reached, or said that it is not available now.
     Unavailable,
 }
 
@@ -40,10 +40,10 @@ impl ErrorKind {
             | Self::Timeout
             | Self::Unavailable => true,
             Self::Config
+            | Self::Denied
             | Self::InsecureOrigin
             | Self::NoRuntime
             | Self::Recursive
-            | Self::Denied
             | Self::TooManyHeaders => false,
         }
     }
@@ -51,27 +51,30 @@ impl ErrorKind {
     pub(super) fn message(self) -> &'static str {
         match self {
             Self::Config => "invalid configuration",
+            Self::Denied => "the authorization server refused to issue an access token",
             Self::Expired => {
-                "every token expired while the inner service was getting ready; \
-                 it is slower than the tokens live"
+                "each access token expired before the inner service was ready; \
+                 the service takes longer to get ready than a token lives"
             }
-            Self::Fetcher => "fetching an access token failed",
+            Self::Fetcher => "the token fetcher failed",
             Self::InsecureOrigin => {
                 "refused to send an access token over plain HTTP; \
-                 use https, or name the origin with `OAuthLayer::origin`"
+                 use https, or allow the origin with `OAuthLayer::origin`"
             }
-            Self::InvalidResponse => "the token endpoint's answer is no usable token",
+            Self::InvalidResponse => "the token endpoint's response has no usable access token",
             Self::NoRuntime => {
-                "fetching an access token needs a tokio runtime with timers, \
-                 and there is none here"
+                "an access token must be fetched, but there is no tokio runtime with timers here; \
+                 call this inside a runtime that was built with `enable_all`"
             }
             Self::Panicked => "the token fetcher panicked",
-            Self::Recursive => "the token fetcher asked the cache that it is fetching for",
-            Self::Denied => "the authorization server refused to give a token",
-            Self::TooManyHeaders => {
-                "the request cannot take an Authorization header: it has too many"
+            Self::Recursive => {
+                "the token fetcher asked its own cache for a token; \
+                 send its requests through a client without this `OAuthLayer`"
             }
             Self::Timeout => "fetching an access token took too long",
+            Self::TooManyHeaders => {
+                "the request was not sent: it has too many headers to add an access token"
+            }
             Self::Unavailable => "the token endpoint is unavailable",
         }
     }

@@ -1,4 +1,4 @@
-//! What can go wrong, in one type that everybody who waited can share.
+//! What can go wrong, in one type that everyone who waited can share.
 
 mod kind;
 
@@ -11,25 +11,41 @@ pub use self::kind::ErrorKind;
 /// tower's `BoxError`.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// What left now until something is tried again; see [`Error::retry_after`].
+/// The time that is left until the next attempt; see [`Error::retry_after`].
 pub(crate) type TimeLeft = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// Why there is no token, or why a request was not sent.
 ///
-/// Cheap to clone: everybody who waited for one fetch gets the same error, and clones share one
-/// [`source`](StdError::source). It never holds a secret, a token, or the body of an answer.
+/// It is cheap to clone: everyone who waited for one fetch gets the same error, and its clones share
+/// one [`source`](StdError::source). It never holds a secret, a token, or the body of a response.
 ///
-/// A service that `OAuthService` wraps has an error type of its own, so the error of a request is
-/// a [`BoxError`]. [`Error::find`] gets ours out of it, however deep other layers wrapped it.
+/// The error of a request through an [`OAuthService`](crate::OAuthService) is a `tower::BoxError`,
+/// since it may also be the inner service's. [`Error::find`] finds ours, however deep other layers
+/// wrapped it:
+///
+/// ```
+/// use std::time::Duration;
+/// use tower::BoxError;
+/// use tower_oauth::Error;
+///
+/// /// When a failed request is worth another try.
+/// fn retry_in(error: &BoxError) -> Option<Duration> {
+///     let error = Error::find(&**error)?;
+///     error.is_transient().then(|| error.retry_after().unwrap_or_default())
+/// }
+/// # use tower_oauth::ErrorKind;
+/// # let error = Error::new(ErrorKind::Unavailable).with_retry_after(Duration::from_secs(1));
+/// # assert_eq!(retry_in(&error.into()), Some(Duration::from_secs(1)));
+/// ```
 #[derive(Clone)]
 pub struct Error {
-    inner: Arc<Inner>,
+    kind: ErrorKind,
+    details: Arc<Details>,
     left: Option<TimeLeft>,
 }
 
-#[derive(Clone)]
-struct Inner {
-    kind: ErrorKind,
+#[derive(Clone, Debug, Default)]
+struct Details {
     status: Option<StatusCode>,
     oauth_code: Option<Box<str>>,
     description: Option<Box<str>>,
@@ -42,74 +58,62 @@ struct Inner {
 impl Error {
     /// An error of this kind without a cause.
     ///
-    /// A fetcher of one's own uses it to say more than a foreign error can: [`ErrorKind::Denied`]
-    /// makes the cache wait longer before it asks again than [`ErrorKind::Unavailable`].
+    /// A fetcher of your own can use it to say more than another type of error would: after
+    /// [`ErrorKind::Denied`] the cache waits longer before it asks again than after
+    /// [`ErrorKind::Unavailable`].
     pub fn new(kind: ErrorKind) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                kind,
-                status: None,
-                oauth_code: None,
-                description: None,
-                field: None,
-                hint: None,
-                retry_after: None,
-                source: None,
-            }),
-            left: None,
-        }
+        Self { kind, details: Arc::default(), left: None }
     }
 
-    /// Names what the token endpoint answered with.
+    /// Sets the status of the token endpoint's response.
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Self {
-        self.with(|inner| inner.status = Some(status))
+        self.with(|details| details.status = Some(status))
     }
 
     /// Sets the error code of RFC 6749 §5.2, for example `invalid_client`.
     #[must_use]
     pub fn with_oauth_code(self, code: impl Into<String>) -> Self {
         let code = code.into().into_boxed_str();
-        self.with(|inner| inner.oauth_code = Some(code))
+        self.with(|details| details.oauth_code = Some(code))
     }
 
-    /// Sets the description that came with the answer. It is printed: it must hold no secret.
+    /// Sets the description that came with the response. It is printed, so it must hold no secret.
     #[must_use]
     pub fn with_description(self, description: impl Into<String>) -> Self {
         let description = description.into().into_boxed_str();
-        self.with(|inner| inner.description = Some(description))
+        self.with(|details| details.description = Some(description))
     }
 
-    /// Sets what its reader should check. It is printed: it must hold no secret.
+    /// Sets what its reader should check. It is printed, so it must hold no secret.
     #[must_use]
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         let hint = hint.into().into_boxed_str();
-        self.with(|inner| inner.hint = Some(hint))
+        self.with(|details| details.hint = Some(hint))
     }
 
-    /// Sets how long the token endpoint asked not to be asked again (RFC 9110 §10.2.3).
+    /// Sets how long the token endpoint wants to be left alone: its `Retry-After` (RFC 9110 §10.2.3).
     #[must_use]
     pub fn with_retry_after(self, retry_after: Duration) -> Self {
-        self.with(|inner| inner.retry_after = Some(retry_after))
+        self.with(|details| details.retry_after = Some(retry_after))
     }
 
-    /// Sets the cause. It can be printed by whoever reports the error: it must hold no secret.
+    /// Sets the cause. Whoever reports the error may print it, so it must hold no secret.
     #[must_use]
     pub fn with_source(self, source: impl Into<BoxError>) -> Self {
         let source = Arc::from(source.into());
-        self.with(|inner| inner.source = Some(source))
+        self.with(|details| details.source = Some(source))
     }
 
-    /// The value `field` of the configuration cannot be used, and why.
+    /// The value of `field` in the configuration cannot be used, and why.
     pub(crate) fn config(field: &'static str, why: impl Into<String>) -> Self {
         let why = why.into().into_boxed_str();
-        Self::new(ErrorKind::Config).with(|inner| {
-            inner.field = Some(field);
-            inner.description = Some(why);
+        Self::new(ErrorKind::Config).with(|details| {
+            (details.field, details.description) = (Some(field), Some(why));
         })
     }
 
-    /// What a fetcher's error means to us: our own, wherever it is in the chain, or a foreign one.
+    /// A fetcher's error: ours, wherever it is in the chain, or the cause of one of ours.
     pub(crate) fn from_fetcher(error: BoxError) -> Self {
         match Self::find(&*error) {
             Some(ours) => ours.clone(),
@@ -117,13 +121,13 @@ impl Error {
         }
     }
 
-    /// The same error, which from now on tells how long the next attempt is still away.
+    /// The same error, which from now on counts down to the next attempt.
     pub(crate) fn with_time_left(&self, left: TimeLeft) -> Self {
-        Self { inner: Arc::clone(&self.inner), left: Some(left) }
+        Self { left: Some(left), ..self.clone() }
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
-        change(Arc::make_mut(&mut self.inner));
+    fn with(mut self, change: impl FnOnce(&mut Details)) -> Self {
+        change(Arc::make_mut(&mut self.details));
         self
     }
 
@@ -141,48 +145,48 @@ impl Error {
 
     /// What kind of error this is.
     pub fn kind(&self) -> ErrorKind {
-        self.inner.kind
+        self.kind
     }
 
-    /// Whether the same request may succeed later without anybody changing anything.
+    /// Whether the same request may succeed later without anyone changing anything.
     pub fn is_transient(&self) -> bool {
-        self.inner.kind.is_transient()
+        self.kind.is_transient()
     }
 
-    /// The status that the token endpoint answered with, if it answered.
+    /// The status of the token endpoint's response, if there was one.
     pub fn status(&self) -> Option<StatusCode> {
-        self.inner.status
+        self.details.status
     }
 
-    /// The error code of RFC 6749 §5.2 in its standard spelling, if the answer held one.
+    /// The error code of RFC 6749 §5.2 in its standard spelling, if the response held one.
     pub fn oauth_code(&self) -> Option<&str> {
-        self.inner.oauth_code.as_deref()
+        self.details.oauth_code.as_deref()
     }
 
-    /// The token endpoint's description, escaped, cut and with secrets removed; or for
-    /// [`ErrorKind::Config`] what is wrong with the value.
+    /// The token endpoint's own description, escaped, cut, and with secrets removed. For
+    /// [`ErrorKind::Config`] it says what is wrong with the value.
     pub fn description(&self) -> Option<&str> {
-        self.inner.description.as_deref()
+        self.details.description.as_deref()
     }
 
-    /// What to check, if something is known about it; the text is for people, and may change.
+    /// What to check, if anything is known about that. The text is for people, and may change.
     pub fn hint(&self) -> Option<&str> {
-        self.inner.hint.as_deref()
+        self.details.hint.as_deref()
     }
 
     /// The field of the configuration that [`ErrorKind::Config`] is about.
     pub fn field(&self) -> Option<&'static str> {
-        self.inner.field
+        self.details.field
     }
 
-    /// How long from now until the next attempt is made, `None` if nothing is known about it.
+    /// The time from now until the next attempt, `None` if it is not known.
     ///
-    /// An error that a cache hands out while it does not ask counts down: two calls a second apart
-    /// differ by a second. Elsewhere it is what the token endpoint said in `Retry-After`.
+    /// An error that a cache hands out in the cooldown after a failure counts down: two calls a
+    /// second apart differ by a second. Elsewhere it is the token endpoint's `Retry-After`.
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.left {
             Some(left) => Some(left()),
-            None => self.inner.retry_after,
+            None => self.details.retry_after,
         }
     }
 
@@ -191,35 +195,25 @@ impl Error {
         WithCauses(self)
     }
 
-    /// What the token endpoint itself asked for, whatever the cache made of it.
+    /// The token endpoint's `Retry-After`, whatever the cache made of it.
     pub(crate) fn asked_to_wait(&self) -> Option<Duration> {
-        self.inner.retry_after
+        self.details.retry_after
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inner = &*self.inner;
-        f.write_str(inner.kind.message())?;
-        if let Some(field) = inner.field {
-            write!(f, ": `{field}`")?;
-        }
-        if let Some(status) = inner.status {
-            write!(f, ": {status}")?;
-        }
-        if let Some(code) = &inner.oauth_code {
-            write!(f, ": {code}")?;
-        }
-        if let Some(description) = &inner.description {
-            write!(f, ": {description}")?;
-        }
-        if let Some(hint) = &inner.hint {
-            write!(f, "; {hint}")?;
-        }
-        if let Some(left) = self.retry_after() {
-            write!(f, "; next attempt in {:.1} s", left.as_secs_f64())?;
-        }
-        Ok(())
+        let details = &*self.details;
+        let parts = [
+            details.field.map(|field| format!(": `{field}`")),
+            details.status.map(|status| format!(": {status}")),
+            details.oauth_code.as_ref().map(|code| format!(": {code}")),
+            details.description.as_ref().map(|description| format!(": {description}")),
+            details.hint.as_ref().map(|hint| format!("; {hint}")),
+            self.retry_after().map(|left| format!("; next attempt in {:.1} s", left.as_secs_f64())),
+        ];
+        f.write_str(self.kind.message())?;
+        parts.iter().flatten().try_for_each(|part| f.write_str(part))
     }
 }
 
@@ -240,22 +234,16 @@ impl fmt::Display for WithCauses<'_> {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inner = &*self.inner;
         f.debug_struct("Error")
-            .field("kind", &inner.kind)
-            .field("status", &inner.status)
-            .field("oauth_code", &inner.oauth_code)
-            .field("description", &inner.description)
-            .field("field", &inner.field)
-            .field("hint", &inner.hint)
+            .field("kind", &self.kind)
+            .field("details", &self.details)
             .field("retry_after", &self.retry_after())
-            .field("source", &inner.source)
             .finish()
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.inner.source.as_deref().map(|source| source as _)
+        self.details.source.as_deref().map(|source| source as _)
     }
 }

@@ -1,12 +1,11 @@
 use std::{
-    error::Error as StdError,
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
@@ -14,104 +13,140 @@ use crate::error::BoxError;
 
 /// The body of one attempt: see [`Buffered`](crate::replay::Buffered).
 pub struct BufferedBody<B> {
-    shared: Arc<Mutex<Shared<B>>>,
-    attempt: Attempt,
+    upload: Arc<Mutex<Upload<B>>>,
+    attempt: usize,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Attempt {
-    First,
-    /// With the index of the next kept piece.
-    Second(usize),
-}
+/// What [`Buffered`](crate::replay::Buffered) keeps of a request's body. Once it is dropped there
+/// is no further attempt.
+#[allow(unnameable_types)] // part of an associated type, and nothing to use
+pub struct KeptBody<B>(Arc<Mutex<Upload<B>>>);
 
-/// What the two attempts of one request share. Only one of them gets anything out of it.
-pub(super) struct Shared<B> {
-    body: Pin<Box<B>>,
-    limit: usize,
-    /// What was sent by the first attempt; `None` if it was too much.
-    kept: Option<Vec<Vec<u8>>>,
-    kept_bytes: usize,
+/// One body, and what was sent of it. Only the latest attempt gets anything out of it.
+struct Upload<B> {
+    /// `None` once it has ended.
+    body: Option<Pin<Box<B>>>,
+    /// Whether it ended with an error.
+    failed: bool,
+    /// The number of the latest attempt; those before it are fenced.
+    attempt: usize,
+    /// Who polled the latest attempt last: woken to see the fence.
+    waker: Option<Waker>,
+    /// Which of the kept pieces the latest attempt sends next; `None` when it reads the body.
+    next: Option<usize>,
+    /// What was sent of the body, but for the tail.
+    pieces: Vec<Bytes>,
+    /// The piece that still grows.
+    tail: BytesMut,
     trailers: Option<HeaderMap>,
-    /// Set once the replay has begun.
-    fenced: bool,
-    /// How the body ended.
-    end: Option<End>,
-    /// Who polled the first attempt last: it is woken to see the fence.
-    first: Option<Waker>,
+    kept_bytes: usize,
+    limit: usize,
+    /// Whether there may be another attempt.
+    replayable: bool,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum End {
-    Complete,
-    Failed,
-}
-
-impl<B: Body> BufferedBody<B> {
-    pub(super) fn first(body: B, limit: usize) -> Self {
-        let shared = Shared {
-            body: Box::pin(body),
-            limit,
-            kept: Some(Vec::new()),
-            kept_bytes: 0,
+impl<B> BufferedBody<B> {
+    /// The body of the first attempt, and what those of the others are made from.
+    pub(super) fn first(body: B, limit: usize) -> (Self, KeptBody<B>) {
+        let upload = Arc::new(Mutex::new(Upload {
+            body: Some(Box::pin(body)),
+            failed: false,
+            attempt: 0,
+            waker: None,
+            next: None,
+            pieces: Vec::new(),
+            tail: BytesMut::new(),
             trailers: None,
-            fenced: false,
-            end: None,
-            first: None,
-        };
-        Self { shared: Arc::new(Mutex::new(shared)), attempt: Attempt::First }
+            kept_bytes: 0,
+            limit,
+            replayable: true,
+        }));
+        (Self { upload: Arc::clone(&upload), attempt: 0 }, KeptBody(upload))
     }
+}
 
-    pub(super) fn shared(&self) -> Arc<Mutex<Shared<B>>> {
-        Arc::clone(&self.shared)
-    }
-
-    /// Fences the first attempt, if all that it sent was kept.
-    pub(super) fn second(shared: Arc<Mutex<Shared<B>>>) -> Option<Self> {
-        let first = {
-            let mut shared = lock(&shared);
-            shared.kept.as_ref()?;
-            shared.fenced = true;
-            shared.first.take()
-        };
-        if let Some(waker) = first {
+impl<B> KeptBody<B> {
+    /// Fences the latest attempt and gives the body of the next one, if all that was sent was kept.
+    pub(super) fn again(&self) -> Option<BufferedBody<B>> {
+        let mut upload = lock(&self.0);
+        if !upload.replayable {
+            return None;
+        }
+        upload.end_piece();
+        upload.next = Some(0);
+        upload.attempt += 1;
+        let (attempt, waker) = (upload.attempt, upload.waker.take());
+        drop(upload);
+        if let Some(waker) = waker {
             waker.wake();
         }
-        Some(Self { shared, attempt: Attempt::Second(0) })
+        Some(BufferedBody { upload: Arc::clone(&self.0), attempt })
     }
 }
 
-/// The two attempts of one request are all that ever meet at this lock.
-fn lock<B>(shared: &Mutex<Shared<B>>) -> MutexGuard<'_, Shared<B>> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+impl<B> Drop for KeptBody<B> {
+    fn drop(&mut self) {
+        lock(&self.0).stop_keeping();
+    }
 }
 
-impl<B> Shared<B> {
+/// The attempts of one request are all that ever meet at this lock.
+fn lock<B>(upload: &Mutex<Upload<B>>) -> MutexGuard<'_, Upload<B>> {
+    upload.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<B> Upload<B> {
+    /// The next frame of what an earlier attempt sent.
+    fn sent_before(&mut self) -> Option<Frame<Bytes>> {
+        let next = self.next?;
+        let Some(piece) = self.pieces.get_mut(next) else {
+            self.next = None;
+            return self.trailers.clone().map(Frame::trailers);
+        };
+        self.next = Some(next + 1);
+        Some(Frame::data(if self.replayable { piece.clone() } else { mem::take(piece) }))
+    }
+
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        if !self.replayable {
+            return;
+        }
+        match frame.data_ref() {
+            Some(data) => self.keep_data(data),
+            None => self.trailers = frame.trailers_ref().cloned(),
+        }
+    }
+
     /// Copies the data: a frame may be a few bytes of a large buffer, which it would keep alive, and
     /// there may be any number of frames.
-    fn keep(&mut self, data: &[u8]) {
-        let Some(kept) = &mut self.kept else { return };
-        if self.fenced {
-            return;
-        }
-        let kept_bytes = self.kept_bytes.saturating_add(data.len());
-        let Some(room) = self.limit.checked_sub(kept_bytes) else {
-            self.kept = None;
-            return;
+    fn keep_data(&mut self, data: &[u8]) {
+        let Some(room) = (self.limit - self.kept_bytes).checked_sub(data.len()) else {
+            return self.stop_keeping();
         };
-        let free = kept.last().map_or(0, |piece| piece.capacity() - piece.len());
+        let free = self.tail.capacity() - self.tail.len();
         let (first, rest) = data.split_at(free.min(data.len()));
-        if let Some(piece) = kept.last_mut() {
-            piece.extend_from_slice(first);
-        }
+        self.tail.extend_from_slice(first);
         if !rest.is_empty() {
+            self.end_piece();
             // As much again as there is, so that pieces are few, but never more than the limit.
-            let spare = room.min(self.kept_bytes);
-            let mut piece = Vec::with_capacity(rest.len().saturating_add(spare));
-            piece.extend_from_slice(rest);
-            kept.push(piece);
+            self.tail = BytesMut::with_capacity(rest.len() + room.min(self.kept_bytes));
+            self.tail.extend_from_slice(rest);
         }
-        self.kept_bytes = kept_bytes;
+        self.kept_bytes += data.len();
+    }
+
+    fn end_piece(&mut self) {
+        if !self.tail.is_empty() {
+            self.pieces.push(self.tail.split().freeze());
+        }
+    }
+
+    /// There is no further attempt: frees what the latest one does not need.
+    fn stop_keeping(&mut self) {
+        self.replayable = false;
+        if self.next.is_none() {
+            (self.pieces, self.tail, self.trailers) = Default::default();
+        }
     }
 }
 
@@ -123,83 +158,56 @@ where
     type Error = BoxError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        let mut shared = lock(&this.shared);
-        let shared = &mut *shared;
-        match &mut this.attempt {
-            Attempt::First if shared.fenced => {
-                return Poll::Ready(Some(Err(BodyError::Fenced.into())));
-            }
-            Attempt::First => {
-                // Nobody is left who could send it again: the answer was no rejection.
-                if Arc::strong_count(&this.shared) == 1 {
-                    shared.kept = None;
-                }
-                shared.first = Some(cx.waker().clone());
-            }
-            Attempt::Second(next) => {
-                let kept = shared.kept.as_mut().and_then(|kept| kept.get_mut(*next));
-                if let Some(piece) = kept {
-                    *next += 1;
-                    // Nobody needs it after this.
-                    let data = Bytes::from(std::mem::take(piece));
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                if let Some(trailers) = shared.trailers.take() {
-                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-                }
-            }
+        let mut upload = lock(&self.upload);
+        let upload = &mut *upload;
+        if self.attempt < upload.attempt {
+            let fenced = "the request is being sent again with another access token";
+            return Poll::Ready(Some(Err(fenced.into())));
         }
-        match shared.end {
-            Some(End::Complete) => return Poll::Ready(None),
-            Some(End::Failed) => return Poll::Ready(Some(Err(BodyError::Failed.into()))),
-            None => {}
+        if let Some(frame) = upload.sent_before() {
+            return Poll::Ready(Some(Ok(frame)));
         }
-        let frame = match ready!(shared.body.as_mut().poll_frame(cx)) {
-            None => {
-                shared.end = Some(End::Complete);
-                return Poll::Ready(None);
+        let Some(body) = &mut upload.body else {
+            let failed = "the request's body failed in an earlier attempt";
+            return Poll::Ready(upload.failed.then(|| Err(failed.into())));
+        };
+        upload.waker = Some(cx.waker().clone());
+        match ready!(body.as_mut().poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
+                upload.keep(&frame);
+                Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                shared.end = Some(End::Failed);
-                return Poll::Ready(Some(Err(error.into())));
+                (upload.body, upload.failed) = (None, true);
+                Poll::Ready(Some(Err(error.into())))
             }
-            Some(Ok(frame)) => frame.map_data(|mut data| data.copy_to_bytes(data.remaining())),
-        };
-        match frame.data_ref() {
-            Some(data) => shared.keep(data),
-            None if !shared.fenced => shared.trailers = frame.trailers_ref().cloned(),
-            None => {}
+            None => {
+                upload.body = None;
+                Poll::Ready(None)
+            }
         }
-        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        let shared = lock(&self.shared);
-        let ended = match shared.end {
-            Some(end) => end == End::Complete,
-            None => shared.body.is_end_stream(),
-        };
-        match self.attempt {
-            Attempt::First => ended && !shared.fenced,
-            Attempt::Second(next) => {
-                let kept = shared.kept.as_ref().map_or(0, Vec::len);
-                ended && next >= kept && shared.trailers.is_none()
-            }
-        }
+        let upload = lock(&self.upload);
+        let ended = upload.body.as_ref().is_none_or(|body| body.is_end_stream());
+        let sent_before =
+            upload.next.is_none_or(|next| next >= upload.pieces.len() && upload.trailers.is_none());
+        ended && sent_before && !upload.failed && self.attempt == upload.attempt
     }
 
     fn size_hint(&self) -> SizeHint {
-        let shared = lock(&self.shared);
-        let rest = match shared.end {
-            Some(_) => SizeHint::with_exact(0),
-            None => shared.body.size_hint(),
+        let upload = lock(&self.upload);
+        let kept = upload.pieces.iter().skip(upload.next.unwrap_or(usize::MAX));
+        let kept: u64 = kept.map(|piece| piece.len() as u64).sum();
+        let rest = match &upload.body {
+            Some(body) => body.size_hint(),
+            None => SizeHint::with_exact(0),
         };
-        let Attempt::Second(next) = self.attempt else { return rest };
-        let kept = shared.kept.iter().flatten().skip(next).map(|piece| piece.len() as u64).sum();
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(kept));
         if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(kept)) {
@@ -211,24 +219,12 @@ where
 
 impl<B> fmt::Debug for BufferedBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BufferedBody").finish_non_exhaustive()
+        f.debug_struct("BufferedBody").field("attempt", &self.attempt).finish_non_exhaustive()
     }
 }
 
-/// Why a [`BufferedBody`] yields an error that is not its own body's.
-#[derive(Debug)]
-enum BodyError {
-    Fenced,
-    Failed,
-}
-
-impl fmt::Display for BodyError {
+impl<B> fmt::Debug for KeptBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Fenced => "the request is being sent again with another access token",
-            Self::Failed => "the request's body failed while it was sent the first time",
-        })
+        f.debug_struct("KeptBody").finish_non_exhaustive()
     }
 }
-
-impl StdError for BodyError {}

@@ -2,15 +2,15 @@ use http::Request;
 
 use crate::replay::Replay;
 
-/// Replays by a clone of the body, for bodies whose clones share their bytes, such as
+/// Replays a clone of the request, for bodies whose clones share their bytes, such as
 /// `http_body_util::Full<Bytes>`.
 ///
-/// The first attempt is sent whole: a body that can be cloned is there from the start, so that
-/// nothing of it can look complete that is not.
+/// Each attempt is sent whole: a body that can be cloned is complete from the start.
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(clippy::exhaustive_structs)] // written as a value: `replay(Never)`
+#[allow(clippy::exhaustive_structs)] // written as a value: `replay(ByClone)`
 pub struct ByClone;
 
+#[diagnostic::do_not_recommend]
 impl<B: Clone + Send + 'static> Replay<B> for ByClone {
     type Body = B;
     type Kept = Request<B>;
@@ -21,7 +21,7 @@ impl<B: Clone + Send + 'static> Replay<B> for ByClone {
         (request, Some(kept))
     }
 
-    fn again(kept: Request<B>) -> Option<Request<B>> {
-        Some(kept)
+    fn again(&self, kept: &mut Request<B>) -> Option<Request<B>> {
+        Some(kept.clone())
     }
 }

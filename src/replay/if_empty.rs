@@ -1,28 +1,30 @@
-use http::Request;
+use http::{Request, request::Parts};
 use http_body::Body;
 
-use crate::replay::{Replay, head_of};
+use crate::replay::Replay;
 
 /// Replays requests whose body is known to be empty, such as most GET requests. The default.
 ///
-/// A request with a body, which includes every gRPC call and most POST requests, is not replayed:
-/// its caller gets the answer as it came. [`ByClone`](crate::replay::ByClone) and
+/// A request with a body, and so every gRPC call and most POST requests, is not replayed: its
+/// caller gets the response as it came. [`ByClone`](crate::replay::ByClone) and
 /// [`Buffered`](crate::replay::Buffered) replay those.
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(clippy::exhaustive_structs)] // written as a value: `replay(Never)`
+#[allow(clippy::exhaustive_structs)] // written as a value: `replay(IfEmpty)`
 pub struct IfEmpty;
 
+#[diagnostic::do_not_recommend]
 impl<B: Body + Default> Replay<B> for IfEmpty {
     type Body = B;
-    type Kept = Request<()>;
+    type Kept = Parts;
 
     #[inline]
-    fn keep(&self, request: Request<B>) -> (Request<B>, Option<Request<()>>) {
-        let kept = request.body().is_end_stream().then(|| head_of(&request));
-        (request, kept)
+    fn keep(&self, request: Request<B>) -> (Request<B>, Option<Parts>) {
+        let (head, body) = request.into_parts();
+        let kept = body.is_end_stream().then(|| head.clone());
+        (Request::from_parts(head, body), kept)
     }
 
-    fn again(kept: Request<()>) -> Option<Request<B>> {
-        Some(kept.map(|()| B::default()))
+    fn again(&self, kept: &mut Parts) -> Option<Request<B>> {
+        Some(Request::from_parts(kept.clone(), B::default()))
     }
 }

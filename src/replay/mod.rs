@@ -1,4 +1,4 @@
-//! Sending a rejected request again, once, with another token.
+//! Sending a rejected request again, with another token.
 
 mod buffered;
 mod buffered_body;
@@ -9,47 +9,70 @@ mod never;
 use http::Request;
 
 pub use self::{
-    buffered::{AsIs, Buffered, IntoBody, KeptBody, WrapBody},
-    buffered_body::BufferedBody,
-    by_clone::ByClone,
-    if_empty::IfEmpty,
+    buffered::Buffered, buffered_body::BufferedBody, by_clone::ByClone, if_empty::IfEmpty,
     never::Never,
 };
 
-/// How a request is sent a second time when its token was rejected.
+/// How a request is sent again when its token was rejected.
 ///
 /// | policy | body it takes | what it does |
 /// |---|---|---|
 /// | [`IfEmpty`] (default) | `http_body::Body + Default` | replays requests whose body is known to be empty |
-/// | [`ByClone`] | `Clone` | replays by clone |
-/// | [`Buffered`] | any `http_body::Body` | streams through and keeps the bytes up to a limit |
+/// | [`ByClone`] | `Clone` | replays a clone |
+/// | [`Buffered`] | any `http_body::Body` | streams the body through and keeps its bytes, up to a limit |
 /// | [`Never`] | any | replays nothing; the token is refreshed for the next request |
 ///
-/// A policy that cannot replay a request keeps nothing of it, and the answer goes to the caller as
+/// A policy that cannot replay a request keeps nothing of it, and the caller gets the response as
 /// it came.
+///
+/// # Your own policy
+///
+/// This one replays whatever has no side effects, and nothing else:
+///
+/// ```
+/// use http::Request;
+/// use tower_oauth::replay::Replay;
+///
+/// #[derive(Clone)]
+/// struct IfSafe;
+///
+/// impl<B: Clone + Send + 'static> Replay<B> for IfSafe {
+///     type Body = B;
+///     type Kept = Request<B>;
+///
+///     fn keep(&self, request: Request<B>) -> (Request<B>, Option<Request<B>>) {
+///         let kept = request.method().is_safe().then(|| request.clone());
+///         (request, kept)
+///     }
+///
+///     fn again(&self, kept: &mut Request<B>) -> Option<Request<B>> {
+///         Some(kept.clone())
+///     }
+/// }
+/// # use tower_oauth::{OAuthLayer, Token};
+/// # let _ = OAuthLayer::with_source(Token::bearer("abc")).replay(IfSafe);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot replay requests whose body is `{B}`",
+    label = "no replay policy for requests whose body is `{B}`",
+    note = "`IfEmpty`, the default, needs a body that is `http_body::Body + Default`, and `ByClone` \
+            one that is `Clone`; `OAuthLayer::replay` takes another policy: \
+            `Buffered::new(limit)` for any `http_body::Body`, or `Never` for any type"
+)]
 pub trait Replay<B> {
     /// The body that the inner service gets.
     type Body;
-    /// What is kept of a request until its answer is there.
+    /// What is kept of a request until its response is there.
     type Kept: Send + 'static;
 
-    /// Called before the token is put in. The request that it gives is sent; what it keeps is
-    /// `None` if the request cannot be replayed.
+    /// Takes a request before it has a token. Gives what to send, and what to keep: `None` if the
+    /// request cannot be replayed.
     fn keep(&self, request: Request<B>) -> (Request<Self::Body>, Option<Self::Kept>);
 
-    /// The request once more, without a token; called at most once per request. From then on the
-    /// body of the first attempt must not look complete. `None` if it turned out that it cannot be
+    /// Makes the request once more, without a token. Gives `None` if it turns out that it cannot be
     /// replayed.
-    fn again(kept: Self::Kept) -> Option<Request<Self::Body>>;
-}
-
-/// The request's head as a request of its own.
-fn head_of<B>(request: &Request<B>) -> Request<()> {
-    let mut head = Request::new(());
-    *head.method_mut() = request.method().clone();
-    *head.uri_mut() = request.uri().clone();
-    *head.version_mut() = request.version();
-    *head.headers_mut() = request.headers().clone();
-    *head.extensions_mut() = request.extensions().clone();
-    head
+    ///
+    /// It may be called more than once. From each call on, the bodies of all earlier attempts must
+    /// not look complete to a server that is still reading them.
+    fn again(&self, kept: &mut Self::Kept) -> Option<Request<Self::Body>>;
 }

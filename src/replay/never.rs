@@ -4,8 +4,8 @@ use http::Request;
 
 use crate::replay::Replay;
 
-/// Replays nothing: a rejected token is refreshed for the next request, and the answer goes to the
-/// caller. Takes any body and costs nothing.
+/// Replays nothing: a rejected token is refreshed for the next request, and the caller gets the
+/// response. Takes any body, and costs nothing.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::exhaustive_structs)] // written as a value: `replay(Never)`
 pub struct Never;
@@ -19,7 +19,7 @@ impl<B> Replay<B> for Never {
         (request, None)
     }
 
-    fn again(kept: Infallible) -> Option<Request<B>> {
-        match kept {}
+    fn again(&self, kept: &mut Infallible) -> Option<Request<B>> {
+        match *kept {}
     }
 }

@@ -1,0 +1,69 @@
+//! What can be set about a cache.
+
+use std::{fmt, sync::Arc};
+
+use super::{
+    clock::{Clock, SystemClock},
+    core::{Core, JitterSource},
+    policy::RefreshPolicy,
+    slot::Slot,
+};
+use crate::{
+    fetch::{BoxFetch, FetchToken},
+    token::Token,
+};
+
+/// Builds a [`TokenCache`](crate::TokenCache).
+#[must_use]
+pub struct TokenCacheBuilder {
+    fetcher: BoxFetch,
+    policy: RefreshPolicy,
+    clock: Arc<dyn Clock>,
+    jitter: JitterSource,
+}
+
+impl TokenCacheBuilder {
+    pub(super) fn new(fetcher: impl FetchToken) -> Self {
+        Self {
+            fetcher: fetcher.boxed(),
+            policy: RefreshPolicy::default(),
+            clock: Arc::new(SystemClock),
+            jitter: Box::new(fastrand::f64),
+        }
+    }
+
+    /// When tokens are refreshed, and until when they are used.
+    pub fn refresh(mut self, policy: RefreshPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The clock that deadlines are on. Default: [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Where jitter comes from: numbers from 0 to 1, drawn once per token and once per failure.
+    /// Default: a fast random number generator, which is all that jitter needs.
+    pub fn jitter_source(mut self, source: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
+        self.jitter = Box::new(source);
+        self
+    }
+
+    /// The core, with this token for ever, or empty.
+    pub(super) fn core(self, fixed: Option<Token>) -> Arc<Core> {
+        let Self { fetcher, policy, clock, jitter } = self;
+        let slot = match fixed {
+            Some(token) => Slot::fixed(Arc::clone(&clock), token),
+            None => Slot::new(Arc::clone(&clock)),
+        };
+        Core::new(fetcher, policy, clock, jitter, slot)
+    }
+}
+
+impl fmt::Debug for TokenCacheBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenCacheBuilder").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,85 @@
+//! What takes the place of a cached token that was rejected, or that has run out.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::HeaderValue;
+
+use super::{acquire::Acquire, fetch::Here, lease::TokenLease, slot::Verdict};
+use crate::{error::Error, source::Lease};
+
+impl TokenLease {
+    /// The resource server rejected the token. Gives the lease on another one, which can take a
+    /// refresh, or `None` if there is no other one to be had now.
+    ///
+    /// [`docs::rules`](crate::docs::rules) says when a rejection starts a refresh.
+    pub fn reject(self) -> Replacement {
+        Replacement { lease: self, is_rejected: true, acquire: None }
+    }
+}
+
+impl Lease for TokenLease {
+    type Replacement = Replacement;
+
+    #[inline]
+    fn header_value(&self) -> HeaderValue {
+        self.header_value()
+    }
+
+    fn is_usable(&self) -> bool {
+        self.is_usable()
+    }
+
+    fn reject(self) -> Replacement {
+        self.reject()
+    }
+
+    fn reacquire(self) -> Replacement {
+        Replacement { lease: self, is_rejected: false, acquire: None }
+    }
+}
+
+/// A lease in place of a [`TokenLease`]: after a rejection on another token, or `None` if the cache
+/// keeps the one that was rejected.
+///
+/// # Cancel safety
+///
+/// Does nothing until it is polled. Dropping it after that does not stop the refresh.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Replacement {
+    lease: TokenLease,
+    is_rejected: bool,
+    acquire: Option<Acquire>,
+}
+
+impl Replacement {
+    /// Tells the cache of a rejection. False if there is nothing to wait for.
+    fn begin(&self) -> bool {
+        let record = &self.lease.0;
+        let here = Here::find();
+        let (verdict, refresh) = record.owner.reject(&record.token, here.id());
+        refresh.map(|refresh| here.tend(&record.owner, refresh));
+        matches!(verdict, Verdict::Superseded | Verdict::Suspended)
+    }
+}
+
+impl Future for Replacement {
+    type Output = Result<Option<TokenLease>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if this.is_rejected && this.acquire.is_none() && !this.begin() {
+            return Poll::Ready(Ok(None));
+        }
+        let core = &this.lease.0.owner;
+        let acquire = this.acquire.get_or_insert_with(|| Acquire::new(Arc::clone(core)));
+        let lease = ready!(Pin::new(acquire).poll(cx))?;
+        let is_same = lease.0.token.id() == this.lease.0.token.id();
+        Poll::Ready(Ok((!this.is_rejected || !is_same).then_some(lease)))
+    }
+}

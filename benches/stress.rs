@@ -16,7 +16,7 @@ use std::{
     pin::pin,
     process::ExitCode,
     sync::{
-        Arc, LazyLock, Mutex,
+        LazyLock, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
@@ -40,6 +40,8 @@ const FETCH: Duration = Duration::from_millis(300);
 const ASLEEP: Duration = Duration::from_secs(10);
 
 static END: AtomicBool = AtomicBool::new(false);
+static CACHES: LazyLock<[Mutex<TokenCache>; 16]> =
+    LazyLock::new(|| [(); 16].map(|()| Mutex::new(cache())));
 static ISSUED: LazyLock<Mutex<HashMap<String, Instant>>> = LazyLock::new(Mutex::default);
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 static FETCHES: AtomicU64 = AtomicU64::new(0);
@@ -94,9 +96,9 @@ async fn awake<T>(future: impl Future<Output = T>) -> Option<T> {
 }
 
 /// A caller of the healthy runtime.
-async fn caller(caches: Arc<Vec<Mutex<TokenCache>>>) {
+async fn caller() {
     while !END.load(Relaxed) {
-        let cache = caches[fastrand::usize(..caches.len())].lock().unwrap().clone();
+        let cache = fastrand::choice(&*CACHES).unwrap().lock().unwrap().clone();
         match fastrand::u8(..8) {
             0 => {
                 let patience = Duration::from_millis(fastrand::u64(..5));
@@ -121,10 +123,10 @@ async fn caller(caches: Arc<Vec<Mutex<TokenCache>>>) {
 }
 
 /// A thread whose runtimes come and go, with flights that they leave behind.
-fn passer_by(caches: &[Mutex<TokenCache>]) {
+fn passer_by() {
     let mut left: Vec<Runtime> = Vec::new();
     while !END.load(Relaxed) {
-        let place = &caches[fastrand::usize(..caches.len())];
+        let place = fastrand::choice(&*CACHES).unwrap();
         let cache = place.lock().unwrap().clone();
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -157,13 +159,9 @@ fn main() -> ExitCode {
             eprintln!("{info}");
         }
     }));
-    let caches: Arc<Vec<_>> = Arc::new((0..16).map(|_| Mutex::new(cache())).collect());
     let healthy = Builder::new_multi_thread().worker_threads(8).enable_all().build().unwrap();
-    let callers: Vec<_> = (0..64).map(|_| healthy.spawn(caller(Arc::clone(&caches)))).collect();
-    let passers = [(); 4].map(|()| {
-        let caches = Arc::clone(&caches);
-        thread::spawn(move || passer_by(&caches))
-    });
+    let callers: Vec<_> = (0..64).map(|_| healthy.spawn(caller())).collect();
+    let passers = [(); 4].map(|()| thread::spawn(passer_by));
     for second in 0..seconds {
         thread::sleep(Duration::from_secs(1));
         if second % (seconds / 10).max(1) == 0 {

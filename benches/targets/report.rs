@@ -13,19 +13,17 @@ impl Report {
         let rustc = Command::new("rustc").arg("--version").output();
         let rustc = rustc.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let name = cpuinfo.lines().find(|line| line.starts_with("model name"));
-        let processor =
-            name.and_then(|line| line.split(": ").nth(1)).unwrap_or("unknown processor");
+        let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name\t: "));
+        let processor = processor.unwrap_or("unknown processor");
         let count = thread::available_parallelism().map_or(1, usize::from);
         self.line("# What it costs\n");
         self.line(
-            "Written by `cargo bench --bench targets`. SRH is tower-http's `SetRequestHeader` with \
-             a constant value, in the same run. A request: its URI is parsed, half of its headers \
-             are made at run time (unless it says otherwise) and half are constants; ready, call, \
-             await, drop. The token has 1 KiB, one origin is set, and the innermost service responds \
-             at once. Instructions are callgrind's, per request of 1,000. Instructions, allocations, \
-             bytes and numbers of fetches are the same in every run of one build; times are the \
-             machine's.\n",
+            "Written by `cargo bench --bench targets`. SRH is tower-http's `SetRequestHeader` with a \
+             constant value. One request: parse its URI; make half of its headers at run time, and \
+             take the others from constants, unless the row says otherwise; ready, call, await, \
+             drop. The token has 1 KiB, one origin is set, and the innermost service responds at \
+             once. Instructions are callgrind's. All but times are the same in every run of one \
+             build.\n",
         );
         self.line(format!("{}, {valgrind}, {count} × {processor}", rustc.unwrap_or_default()));
     }

@@ -19,7 +19,7 @@ use super::{
     policy::{RefreshPolicy, SECOND, YEAR},
     shards::{Record, Shards},
     slot::{Held, Look, Slot, Verdict},
-    sync::{AtomicBool, Mutex, MutexGuard, lock},
+    sync::{AtomicBool, Mutex, MutexGuard, lock, processors},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -74,7 +74,7 @@ impl Core {
             jitter,
             fetcher: Mutex::new(fetcher),
             state: Mutex::new(state),
-            shards: Shards::new(),
+            shards: Shards::new(processors()),
         })
     }
 
@@ -249,8 +249,11 @@ impl Core {
 
     /// A record of what is held, from this thread's shard.
     fn record(self: &Arc<Self>, state: &State, held: &Held) -> Result<Arc<Record<Self>>, Error> {
-        let record = || Record::new(held, Arc::clone(self)).map(Arc::new);
-        if state.is_closed { record() } else { self.shards.mine_or(record) }
+        if state.is_closed {
+            let header_value = held.token.header_value()?;
+            return Ok(Arc::new(Record::new(held, header_value, Arc::clone(self))));
+        }
+        self.shards.mine_or(held, Arc::clone(self))
     }
 
     /// Shows the slot, and whether a flight is up.

@@ -296,6 +296,31 @@ async fn tokens_can_be_handed_out_again_until_they_expire() {
     assert_eq!(granted().await, ("token-5".to_owned(), None));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_token_can_end_the_one_before() {
+    let server = AuthorizationServer::new();
+    server.issue();
+    server.revoke_on_issue(true);
+    assert_eq!(get(&server, "token-1").await, StatusCode::OK);
+    fetch(server.fetcher()).await.unwrap();
+    assert_eq!(get(&server, "token-1").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(get(&server, "token-2").await, StatusCode::OK);
+    server.revoke_on_issue(false).issue();
+    assert_eq!(get(&server, "token-2").await, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_can_be_accepted_late() {
+    let server = AuthorizationServer::new();
+    server.accept_after(5 * SECOND).issue();
+    server.accept_after(Duration::ZERO).issue();
+    assert_eq!(get(&server, "token-2").await, StatusCode::OK);
+    advance(5 * SECOND - Duration::from_millis(1)).await;
+    assert_eq!(get(&server, "token-1").await, StatusCode::UNAUTHORIZED);
+    advance(Duration::from_millis(1)).await;
+    assert_eq!(get(&server, "token-1").await, StatusCode::OK);
+}
+
 #[tokio::test]
 async fn responses_come_in_the_order_of_the_script() {
     let server = AuthorizationServer::new();

@@ -64,7 +64,8 @@ impl Here {
     fn launch(&self, core: &Arc<Core>, begun: Begun) {
         let Begun { flight, request } = begun;
         // From here on the flight ends, whatever happens.
-        let completer = Completer { core: Arc::downgrade(core), flight };
+        let launched_at = core.clock.now();
+        let completer = Completer { core: Arc::downgrade(core), flight, launched_at };
         let Some(runtime) = &self.0 else { return };
         let mut fetching_for = FETCHING_FOR.try_with(Clone::clone).unwrap_or_default();
         fetching_for.push(address(core));
@@ -105,14 +106,14 @@ fn address(core: &Arc<Core>) -> usize {
 struct Completer {
     core: Weak<Core>,
     flight: Arc<InFlight>,
+    launched_at: Duration,
 }
 
 impl Completer {
     /// Ends the flight with an error of its supervisor.
     async fn fail(self, kind: ErrorKind) {
         let Some(core) = self.core.upgrade() else { return };
-        // Its fetch gave nothing, so nothing is counted from its call.
-        let woken = core.complete(&self.flight, Err(Error::new(kind)), core.clock.now());
+        let woken = core.complete(&self.flight, Err(Error::new(kind)), self.launched_at);
         drop(core);
         woken.wake().await;
     }

@@ -129,9 +129,14 @@ impl State {
 
     /// The fetch that brings another token now, whatever the cooldown says.
     pub(super) fn refresh(&mut self, here: Option<Id>, now: Duration) -> Result<Up, Error> {
+        // One that brings a rejected token again must fail, or there would be no end of them.
+        let reason = match self.slot.suspension.is_on() {
+            true => RefreshReason::Rejected,
+            false => RefreshReason::Requested,
+        };
         match &self.in_flight {
             Some(flight) => Ok(Up::joined(flight)),
-            None => self.begin(Some(RefreshReason::Requested), here, now),
+            None => self.begin(Some(reason), here, now),
         }
     }
 

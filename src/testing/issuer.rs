@@ -14,6 +14,10 @@ pub(super) struct Issuer {
     pub(super) prefix: String,
     /// Whether a token is handed out again until it expires.
     pub(super) reuse: bool,
+    /// Whether a token ends the ones before it.
+    pub(super) revoke_on_issue: bool,
+    /// How old a token is when it is accepted.
+    pub(super) accepted_after: Duration,
     issued: u64,
     /// The last token, and when it expires.
     newest: Option<(String, Option<Instant>)>,
@@ -24,6 +28,7 @@ pub(super) struct Issuer {
 
 struct Life {
     from: Instant,
+    accepted_after: Duration,
     /// `None`: for ever.
     until: Option<Instant>,
 }
@@ -51,7 +56,11 @@ impl Issuer {
         let from = Instant::now();
         // A lifetime that the clock cannot hold is as good as for ever.
         let until = self.lifetime.and_then(|lifetime| from.checked_add(lifetime));
-        self.tokens.insert(secret.clone(), Life { from, until });
+        if self.revoke_on_issue {
+            self.tokens.clear();
+        }
+        let life = Life { from, accepted_after: self.accepted_after, until };
+        self.tokens.insert(secret.clone(), life);
         let token = Token::bearer(&secret);
         self.newest = Some((secret, until));
         match self.lifetime {
@@ -63,7 +72,8 @@ impl Issuer {
     pub(super) fn is_alive(&self, secret: &str) -> bool {
         let now = Instant::now();
         self.tokens.get(secret).is_some_and(|life| {
-            life.until.is_none_or(|until| now < until)
+            now - life.from >= life.accepted_after
+                && life.until.is_none_or(|until| now < until)
                 && !self.ends.iter().any(|&end| life.from < end && end <= now)
         })
     }

@@ -76,6 +76,22 @@ impl AuthorizationServer {
         self
     }
 
+    /// Makes every token that is given out from now on end the ones before it. Servers that keep one
+    /// token per client do this, whichever process asked for it. By default tokens live side by
+    /// side.
+    pub fn revoke_on_issue(&self, revoke: bool) -> &Self {
+        self.state().issuer.revoke_on_issue = revoke;
+        self
+    }
+
+    /// Sets how old the tokens that are given out from now on must be before the resource accepts
+    /// them, by default not at all. A resource whose clock is behind (`nbf`, RFC 7519 §4.1.5), or
+    /// that hears of new tokens late, rejects younger ones.
+    pub fn accept_after(&self, age: Duration) -> &Self {
+        self.state().issuer.accepted_after = age;
+        self
+    }
+
     /// Makes the token endpoint respond with 503 to everything but what is queued, or ends that.
     ///
     /// Short for [`Endpoint::always`] with that status or with [`ResponseTemplate::usual`].

@@ -64,8 +64,9 @@ impl Here {
     fn launch(&self, core: &Arc<Core>, begun: Begun) {
         let Begun { flight, request } = begun;
         // From here on the flight ends, whatever happens.
-        let launched_at = core.clock.now();
-        let completer = Completer { core: Arc::downgrade(core), flight, launched_at };
+        let weak = Arc::downgrade(core);
+        let mut completer = Completer { core: weak, flight, launched_at: Duration::ZERO };
+        completer.launched_at = core.clock.now();
         let Some(runtime) = &self.0 else { return };
         let mut fetching_for = FETCHING_FOR.try_with(Clone::clone).unwrap_or_default();
         fetching_for.push(address(core));

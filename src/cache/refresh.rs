@@ -13,8 +13,10 @@ use crate::{error::Error, fetch::RefreshReason, token::Token};
 /// more. Calls at the same time share both, and calls right after a success share that.
 pub(super) async fn refresh(core: Arc<Core>) -> Result<Token, Error> {
     let (newest, is_recent) = core.inspect(|slot, _, now| {
-        let is_recent = slot.landed_at.is_some_and(|at| now.saturating_sub(at) < SECOND);
-        (slot.newest().map(|held| held.token_at(now)), is_recent && !slot.suspension.is_on())
+        let is_recent = slot.landed_at.is_some_and(|at| {
+            now.saturating_sub(at) < SECOND && slot.rejected_at.is_none_or(|rejected| rejected < at)
+        });
+        (slot.newest().map(|held| held.token_at(now)), is_recent)
     });
     if let Some(token) = newest.clone().filter(|_| is_recent) {
         return Ok(token);
@@ -36,7 +38,7 @@ fn poll(
             let here = Here::find();
             let up = waiting.core.refresh(here.id())?;
             // One that was asked for, by this or another call, is not asked for twice.
-            *is_last |= up.flight.info.reason == RefreshReason::Requested;
+            *is_last |= up.begun.is_some() || up.flight.info.reason == RefreshReason::Requested;
             waiting.wait_for(up, &here)?;
         }
         match ready!(waiting.poll(cx)) {

@@ -75,6 +75,8 @@ impl Slot {
         let mut slot = Self::new(clock);
         slot.newest = Some(Held { token, deadlines: Deadlines::NEVER });
         slot.pauses.pause_until = Duration::MAX;
+        // It has just come, at any time.
+        slot.landed_at = Some(Duration::MAX);
         slot
     }
 

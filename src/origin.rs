@@ -9,7 +9,8 @@ use http::{HeaderMap, Method, Request, Uri, header::AUTHORIZATION, uri::Authorit
 
 use crate::error::Error;
 
-/// How many foreign origins are logged. Without a bound, servers could fill the memory by redirects.
+/// How many foreign origins are logged and remembered. Without a bound, servers could fill the memory
+/// with redirects.
 const LOGGED_AT_MOST: usize = 256;
 
 /// What becomes of a request.
@@ -23,7 +24,7 @@ pub(crate) enum Admission {
     Refuse,
 }
 
-/// The origins that the token is for. If there are none, it is for all that it can safely be sent to.
+/// The origins that the token is for. If none is named, it is for every one that is safe to send it to.
 #[derive(Clone, Default)]
 pub(crate) struct Origins {
     allowed: Vec<Origin>,

@@ -36,7 +36,7 @@ const MAP: &[(&str, &[&str])] = &[
             "source",
         ],
     ),
-    ("layer", &["cache", "error", "fetch", "replay", "service", "source"]),
+    ("layer", &["cache", "error", "fetch", "origin", "replay", "service", "source"]),
 ];
 
 /// What knows the core, and what the core does not know.

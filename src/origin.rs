@@ -14,7 +14,6 @@ use crate::error::Error;
 const LOGGED_AT_MOST: usize = 256;
 
 /// What becomes of a request.
-#[derive(Debug, PartialEq)]
 pub(crate) enum Admission {
     /// It gets a token.
     Serve,
@@ -140,14 +139,12 @@ pub(crate) fn origin_of(uri: &Uri) -> String {
     format!("{scheme}://{}{port}", uri.host().unwrap_or_default())
 }
 
-/// The effective port, or `None` if it is not a number.
+/// The effective port, or `None` if what follows the host is not a port.
 fn port(https: bool, authority: &Authority) -> Option<u16> {
     let text = authority.as_str();
     let (_, text) = text.rsplit_once('@').unwrap_or(("", text));
-    match text.strip_prefix(authority.host())? {
-        "" => Some(if https { 443 } else { 80 }),
-        port => port.strip_prefix(':')?.parse().ok(),
-    }
+    let default = || (text == authority.host()).then_some(if https { 443 } else { 80 });
+    authority.port_u16().or_else(default)
 }
 
 /// Whether nobody between here and there can read a header: https, or this machine by a name that

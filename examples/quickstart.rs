@@ -1,12 +1,12 @@
-//! What an `OAuthLayer` does for a client, in numbers. Takes no arguments, no network, and a
+//! What an `OAuthLayer` does for a client, in numbers. Needs no arguments and no network, and takes a
 //! quarter of a minute: `cargo run --example quickstart`
 //!
-//! With `TOKEN_URL`, `CLIENT_ID`, `CLIENT_SECRET` and, if need be, `SCOPE` in the environment it
-//! makes the cold start of part 1 with that authorization server instead. Its thousand requests go
-//! to `API_URL`; without one a stand-in on this machine answers them.
+//! With `TOKEN_URL`, `CLIENT_ID`, `CLIENT_SECRET` and, if needed, `SCOPE` in the environment it makes
+//! only the cold start of part 1, with that authorization server. Its thousand requests go to
+//! `API_URL`, or without one to a stand-in on this machine.
 //!
-//! The last line counts every request that failed although it must not have. The exit status is
-//! zero if there was none.
+//! The last line counts the requests that failed and should not have. The exit status is zero if there
+//! were none.
 
 use std::{
     collections::BTreeSet,
@@ -30,13 +30,13 @@ use tower_oauth::{
     testing::{AuthorizationServer, ResponseTemplate},
 };
 
-/// How long the token endpoint takes for an answer.
+/// How long the token endpoint takes to respond.
 const DELAY: Duration = Duration::from_millis(300);
 
-/// How many connections are open at most: somewhere the limit of open files is 256.
+/// How many connections are open at most: on some systems the limit of open files is 256.
 const CONNECTIONS: usize = 50;
 
-/// An HTTP client whose requests all leave with a token: a type that a struct can name.
+/// An HTTP client whose requests all leave with a token, as a type that a struct can name.
 type Client = OAuthService<ConcurrencyLimit<Http>, TokenCache>;
 type Http = BoxCloneService<Request<Empty<Bytes>>, Response<Incoming>, legacy::Error>;
 
@@ -53,7 +53,7 @@ async fn main() -> ExitCode {
         Err(_) => with_embedded_server().await,
     };
     let tally = result.unwrap_or_else(|error| {
-        println!("It could not even start: {error}");
+        println!("It could not start: {error}");
         Tally { unexpected_failures: 1, ..Tally::default() }
     });
     let Tally { requests, token_requests, unexpected_failures: failures } = tally;
@@ -77,7 +77,7 @@ async fn with_embedded_server() -> Result<Tally, BoxError> {
     cold_start(&mut tally, &Api::new(fetcher.clone(), &uri)?).await;
     println!("   Token requests: {}, of {DELAY:?}.", server.token_requests());
 
-    // From here on tokens live so short that they are worth watching.
+    // From here on tokens live for so short a time that one can watch them.
     server.lifetime(Duration::from_secs(4));
     refreshes(&mut tally, &server, &Api::new(fetcher.clone(), &uri)?).await;
     outage(&mut tally, &server, &Api::new(fetcher, &uri)?).await?;
@@ -88,7 +88,7 @@ async fn with_embedded_server() -> Result<Tally, BoxError> {
     Ok(tally)
 }
 
-/// hyper's client. It has no need of the platform's certificates where there is no TLS.
+/// hyper's client. Without TLS it does not need the platform's certificates.
 fn http(uri: &Uri) -> Result<Http, BoxError> {
     let client = legacy::Client::builder(TokioExecutor::new());
     if uri.scheme() == Some(&Scheme::HTTP) {
@@ -125,7 +125,7 @@ async fn refreshes(tally: &mut Tally, server: &AuthorizationServer, api: &Api) {
 
 /// Part 3: the token endpoint is down for longer than a token lives.
 async fn outage(tally: &mut Tally, server: &AuthorizationServer, api: &Api) -> Result<(), Error> {
-    println!("\n3. The token endpoint goes down, right after it gave a token.");
+    println!("\n3. The token endpoint goes down right after it issued a token.");
     api.tokens.warm_up().await?;
     let before = server.down(true).token_requests();
     let is_usable = || api.tokens.status().usable_for.is_some_and(|left| !left.is_zero());
@@ -133,7 +133,7 @@ async fn outage(tally: &mut Tally, server: &AuthorizationServer, api: &Api) -> R
     while is_usable() {
         let herd = api.at_once(20).await;
         if !is_usable() {
-            // It ended while these were under way: some of them may fail.
+            // It expired while these were in progress, so that some of them may fail.
             tally.requests += herd.requests;
             break;
         }
@@ -148,9 +148,9 @@ async fn outage(tally: &mut Tally, server: &AuthorizationServer, api: &Api) -> R
     let herd = api.at_once(1000).await;
     println!("   After that: {herd}.");
     println!("   Token requests: {}.", server.token_requests() - before);
-    // The time until the next attempt, at the end of each, counts down.
+    // Each ends with the time until the next attempt, which counts down.
     let errors: BTreeSet<_> = herd.failures.iter().map(|error| error.split(';').next()).collect();
-    println!("   Different errors among them: {}. It is shared by all:", errors.len());
+    println!("   Different errors among them: {}. All share it:", errors.len());
     println!("   \"{}\"", herd.failures.first().map_or("none", String::as_str));
     tally.requests += herd.requests;
 
@@ -210,7 +210,7 @@ impl Api {
         Ok(Self { uri: uri.clone(), tokens, client })
     }
 
-    /// Sends as many requests at the same time, and waits for all of the answers.
+    /// Sends this many requests at the same time, and waits for all responses.
     async fn at_once(&self, requests: usize) -> Herd {
         let mut running = JoinSet::new();
         for _ in 0..requests {
@@ -230,7 +230,7 @@ impl Api {
     }
 }
 
-/// Sends one request; a token that is not accepted is a failure too.
+/// Sends one request. A rejected token is a failure too.
 async fn send(client: Client, request: Request<Empty<Bytes>>) -> Result<(), BoxError> {
     let response = client.oneshot(request).await?;
     let status = response.status();
@@ -261,7 +261,7 @@ impl fmt::Display for Herd {
     }
 }
 
-/// What the last line says.
+/// The numbers of the last line.
 #[derive(Default)]
 struct Tally {
     requests: usize,
@@ -273,7 +273,7 @@ impl Tally {
     fn must_succeed(&mut self, herd: Herd) {
         self.requests += herd.requests;
         self.unexpected_failures += herd.failures.len();
-        // Whoever has to find out why wants to see one of them.
+        // To find out why, one must see one of them.
         if let Some(failure) = herd.failures.first() {
             println!("   UNEXPECTED: {failure}");
         }

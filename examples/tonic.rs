@@ -1,8 +1,8 @@
 //! gRPC: an `OAuthLayer` on tonic's `Channel`. Needs no arguments, no network, and no `protoc`:
 //! `cargo run --example tonic`
 //!
-//! The server does not accept the first token. Each of the calls that are made with it at the same
-//! time, one of them with a stream of messages, is sent again with another one.
+//! The server rejects the first token. Two calls are made with it at the same time, one of them with a
+//! stream of messages, and both are sent again with another token.
 
 use std::{
     convert::Infallible,
@@ -34,18 +34,18 @@ use tower_oauth::{
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    // The token endpoint, with a count of what it is asked for.
+    // The token endpoint, and a count of the token requests.
     let issuer = AuthorizationServer::new();
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&asked);
     let fetcher = issuer.fetcher().map_request(move |request: TokenRequest| {
-        println!("   (a token is asked for: {:?})", request.reason);
+        println!("   (a token request: {:?})", request.reason);
         counter.fetch_add(1, Ordering::Relaxed);
         request
     });
     let tokens = TokenCache::new(fetcher);
 
-    // The API, which does not accept the first token.
+    // The API, which rejects the first token.
     let revoked = tokens.token().await?;
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse()?)?;
     let origin = format!("http://{}", incoming.local_addr()?);
@@ -64,13 +64,13 @@ async fn main() -> Result<(), BoxError> {
         .boxed_clone();
     let client = Grpc::new(channel);
 
-    println!("Two calls at once, whose token is rejected:");
+    println!("Two calls at once with a token that is rejected:");
     let (sum, twice) = tokio::join!(sum_up(client.clone()), double(client.clone()));
     println!("   1 + 2 + .. + 100 = {}, 2 * 21 = {}", sum?, twice?);
     let asked = asked.load(Ordering::Relaxed);
-    println!("   {asked} tokens were asked for: the first one, and one in its place.");
+    println!("   Token requests: {asked}, one for the first token and one for the other.");
 
-    println!("A call for which there is no token, as the authorization server refuses:");
+    println!("A call without a token, since the authorization server refuses to issue one:");
     let refuses = service_fn(|_: TokenRequest| async {
         Err::<tower_oauth::Token, _>(tower_oauth::Error::new(ErrorKind::Denied))
     });
@@ -80,7 +80,7 @@ async fn main() -> Result<(), BoxError> {
         .layer(OAuthLayer::new(refuses).origin(&origin)?)
         .service(Channel::from_shared(origin)?.connect_lazy())
         .boxed_clone();
-    let status = double(Grpc::new(channel)).await.err().ok_or("it was answered")?;
+    let status = double(Grpc::new(channel)).await.err().ok_or("the call succeeded")?;
     println!("   {:?}: {}", status.code(), status.message());
     Ok(())
 }
@@ -104,7 +104,7 @@ async fn sum_up(mut client: Grpc<BoxChannel>) -> Result<i64, Status> {
 /// A channel as a type that a struct can name.
 type BoxChannel = BoxCloneService<Request<Body>, Response<Body>, Status>;
 
-// ---- What `tonic-prost-build` generates of a .proto file, as far as it is needed here -----------
+// ---- What `tonic-prost-build` would generate from a .proto file, as far as it is needed here -----
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Number {

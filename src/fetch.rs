@@ -130,14 +130,12 @@ where
     F: FnMut(TokenRequest) -> Fut,
     Fut: Future<Output = Result<Token, E>>,
 {
-    FetchFn { fetch }
+    FetchFn(fetch)
 }
 
 /// A fetcher made by [`fetch_fn`].
 #[derive(Clone, Copy)]
-pub struct FetchFn<F> {
-    fetch: F,
-}
+pub struct FetchFn<F>(F);
 
 impl<F, Fut, E> Service<TokenRequest> for FetchFn<F>
 where
@@ -153,7 +151,7 @@ where
     }
 
     fn call(&mut self, request: TokenRequest) -> Fut {
-        (self.fetch)(request)
+        (self.0)(request)
     }
 }
 

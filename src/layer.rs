@@ -8,6 +8,7 @@ use crate::{
     cache::token_cache::TokenCache,
     error::Error,
     fetch::FetchToken,
+    origin::Origins,
     replay::IfEmpty,
     service::{OAuthService, Shared},
     source::ResponseHead,
@@ -63,7 +64,8 @@ impl OAuthLayer {
 impl<T> OAuthLayer<T> {
     /// Tokens come from this source, for example a [`TokenCache`] that others use too.
     pub fn with_source(source: T) -> Self {
-        Self { replay: IfEmpty, shared: Arc::new(Shared::new(source)) }
+        let shared = Shared { source, origins: Origins::default(), rejected_when: None };
+        Self { replay: IfEmpty, shared: Arc::new(shared) }
     }
 }
 

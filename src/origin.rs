@@ -9,11 +9,11 @@ use http::{HeaderMap, Method, Request, Uri, header::AUTHORIZATION, uri::Authorit
 
 use crate::error::Error;
 
-/// How many foreign origins are logged. Without a bound, servers could fill the memory by redirects.
+/// How many foreign origins are logged and remembered. Without a bound, servers could fill the memory
+/// with redirects.
 const LOGGED_AT_MOST: usize = 256;
 
 /// What becomes of a request.
-#[derive(Debug, PartialEq)]
 pub(crate) enum Admission {
     /// It gets a token.
     Serve,
@@ -23,7 +23,7 @@ pub(crate) enum Admission {
     Refuse,
 }
 
-/// The origins that the token is for. If there are none, it is for all that it can safely be sent to.
+/// The origins that the token is for. If none is named, it is for every one that is safe to send it to.
 #[derive(Clone, Default)]
 pub(crate) struct Origins {
     allowed: Vec<Origin>,
@@ -139,14 +139,12 @@ pub(crate) fn origin_of(uri: &Uri) -> String {
     format!("{scheme}://{}{port}", uri.host().unwrap_or_default())
 }
 
-/// The effective port, or `None` if it is not a number.
+/// The effective port, or `None` if what follows the host is not a port.
 fn port(https: bool, authority: &Authority) -> Option<u16> {
     let text = authority.as_str();
     let (_, text) = text.rsplit_once('@').unwrap_or(("", text));
-    match text.strip_prefix(authority.host())? {
-        "" => Some(if https { 443 } else { 80 }),
-        port => port.strip_prefix(':')?.parse().ok(),
-    }
+    let default = || (text == authority.host()).then_some(if https { 443 } else { 80 });
+    authority.port_u16().or_else(default)
 }
 
 /// Whether nobody between here and there can read a header: https, or this machine by a name that

@@ -36,8 +36,8 @@ pub(crate) struct Resend<S, R, K> {
 }
 
 impl<S, R, K> Resend<S, R, K> {
-    /// Waits for another token and sends the request with it. If either is not possible, the first
-    /// response is given as it came.
+    /// Waits for another token and sends the request with it. If there is none, or the request cannot
+    /// be sent again, gives the first response as it came.
     pub(crate) async fn send<L, B>(
         mut self,
         response: S::Response,

@@ -88,12 +88,6 @@ pub(crate) struct Shared<T> {
     pub(crate) rejected_when: Option<Arc<RejectedWhen>>,
 }
 
-impl<T> Shared<T> {
-    pub(crate) fn new(source: T) -> Self {
-        Self { source, origins: Origins::default(), rejected_when: None }
-    }
-}
-
 impl<S, T, R> OAuthService<S, T, R> {
     pub(crate) fn new(inner: S, replay: R, shared: Arc<Shared<T>>) -> Self {
         Self { inner, replay, shared }
@@ -168,6 +162,7 @@ impl<S, T, R> OAuthService<S, T, R> {
             // ask first would cost 70 to 160 instructions.
             match request.headers_mut().try_append(AUTHORIZATION, token.header_value()) {
                 Ok(false) => {}
+                // It has an `Authorization` of its own, and passes untouched.
                 Ok(true) => {
                     remove_last(request.headers_mut());
                     lease = None;

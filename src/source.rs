@@ -152,8 +152,8 @@ pub trait TokenSource {
 /// One request's use of one token: what the request is sent with, and the way back to the source if
 /// the token is rejected.
 ///
-/// This one belongs to a source that reads its token from a file each time, so that a rejected token
-/// may have been replaced by now:
+/// This one belongs to a source that reads its token from a file for each request, so that a rejected
+/// token may have been replaced by now:
 ///
 /// ```
 /// use std::future::{Ready, ready};
@@ -161,13 +161,19 @@ pub trait TokenSource {
 /// use tower_oauth::{Error, Token, source::Lease};
 /// # fn read_file() -> Result<Token, Error> { Ok(Token::bearer("new")) }
 ///
-/// struct FromFile(Token);
+/// struct FileLease(HeaderValue);
 ///
-/// impl Lease for FromFile {
+/// impl FileLease {
+///     fn read() -> Result<Self, Error> {
+///         read_file()?.header_value().map(Self)
+///     }
+/// }
+///
+/// impl Lease for FileLease {
 ///     type Replacement = Ready<Result<Option<Self>, Error>>;
 ///
 ///     fn header_value(&self) -> HeaderValue {
-///         Lease::header_value(&self.0)
+///         self.0.clone()
 ///     }
 ///
 ///     fn is_usable(&self) -> bool {
@@ -175,11 +181,15 @@ pub trait TokenSource {
 ///     }
 ///
 ///     fn reject(self) -> Self::Replacement {
-///         let another = |token: &Token| token.expose_secret() != self.0.expose_secret();
-///         ready(read_file().map(|token| Some(token).filter(another).map(Self)))
+///         ready(Self::read().map(|now| (now.0 != self.0).then_some(now)))
+///     }
+///
+///     fn reacquire(self) -> Self::Replacement {
+///         ready(Self::read().map(Some))
 ///     }
 /// }
-/// # let another = FromFile(Token::bearer("old")).reject().into_inner().unwrap().unwrap();
+/// # let old = FileLease(HeaderValue::from_static("Bearer old"));
+/// # let another = old.reject().into_inner().unwrap().unwrap();
 /// # assert_eq!(another.header_value(), "Bearer new");
 /// # assert!(another.reject().into_inner().unwrap().is_none());
 /// ```

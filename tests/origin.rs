@@ -75,6 +75,7 @@ async fn with_origins_it_goes_there_and_nowhere_else() {
             .origin("https://api.example.com")
             .and_then(|layer| layer.origin("http://mesh.internal:8080"))
             .and_then(|layer| layer.origin("https://[2001:db8::1]:443/"))
+            .and_then(|layer| layer.origin("https://x"))
             .unwrap()
     };
     for uri in [
@@ -99,6 +100,7 @@ async fn with_origins_it_goes_there_and_nowhere_else() {
         "https://api.example.com.evil.example/",
         "https://api.example.com./",
         "https://api.example.com:0443x/",
+        "https://x:0443x/",
         "https://api.example.com:/",
         "http://localhost/",
         "ftp://api.example.com/",

@@ -3,7 +3,8 @@
 //! [`standard`] is the rule that holds by default. A rule of your own, given to
 //! [`OAuthLayer::rejected_when`](crate::OAuthLayer::rejected_when), can build on it.
 
-use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
+use http::{HeaderMap, Response, StatusCode, header::WWW_AUTHENTICATE};
+use http_body::Body;
 
 use crate::source::ResponseHead;
 
@@ -36,8 +37,22 @@ pub fn standard(response: &ResponseHead<'_>) -> bool {
     is_rejection(response.status, response.headers, || response.is_end_stream)
 }
 
+/// Whether a response is a rejection, by the rule that holds.
 #[inline]
-pub(crate) fn is_rejection(
+pub(crate) fn is_rejected<A: Body>(
+    response: &Response<A>,
+    rejected_when: Option<&RejectedWhen>,
+) -> bool {
+    match rejected_when {
+        None => {
+            is_rejection(response.status(), response.headers(), || response.body().is_end_stream())
+        }
+        Some(rejected_when) => rejected_when(ResponseHead::from(response)),
+    }
+}
+
+#[inline]
+fn is_rejection(
     status: StatusCode,
     headers: &HeaderMap,
     is_end_stream: impl FnOnce() -> bool,

@@ -26,7 +26,7 @@ const MAP: &[Room] = &[
             ("fetch", &["error", "token"]),
             ("cache", &["error", "fetch", "source", "token"]),
             ("http_service", &["error"]),
-            ("resend", &["error", "http_service", "replay", "runtime", "source"]),
+            ("resend", &["error", "http_service", "rejection", "replay", "runtime", "source"]),
             ("future", &["error", "http_service", "rejection", "replay", "resend", "source"]),
             (
                 "service",

@@ -22,6 +22,11 @@ pub enum ErrorKind {
     Panicked,
     /// The fetcher asked the cache that it fetches for.
     Recursive,
+    /// The resource server rejected the token, and the request could not be sent again. Its response
+    /// was dropped, since another token took longer than a second;
+    /// [`Error::response_status`](crate::Error::response_status) has its status. The cause, if there is
+    /// one, says why there is no other token.
+    Rejected,
     /// The fetch took longer than it may.
     Timeout,
     /// The request has no room for one more header. It was not sent.
@@ -44,6 +49,7 @@ impl ErrorKind {
             | Self::InsecureOrigin
             | Self::NoRuntime
             | Self::Recursive
+            | Self::Rejected
             | Self::TooManyHeaders => false,
         }
     }
@@ -70,6 +76,11 @@ impl ErrorKind {
             Self::Recursive => {
                 "the token fetcher asked its own cache for a token; \
                  send its requests through a client without this `OAuthLayer`"
+            }
+            Self::Rejected => {
+                "the resource server rejected the access token, and there was no other one in time; \
+                 its response was dropped after a second; check the token endpoint, \
+                 and what the resource server accepts"
             }
             Self::Timeout => "fetching an access token took too long",
             Self::TooManyHeaders => {

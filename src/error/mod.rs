@@ -47,6 +47,7 @@ pub struct Error {
 #[derive(Clone, Debug, Default)]
 struct Details {
     status: Option<StatusCode>,
+    response_status: Option<StatusCode>,
     oauth_code: Option<Box<str>>,
     description: Option<Box<str>>,
     field: Option<&'static str>,
@@ -121,6 +122,11 @@ impl Error {
         }
     }
 
+    /// The status of the resource server's response, which nobody gets any more.
+    pub(crate) fn with_response_status(self, status: StatusCode) -> Self {
+        self.with(|details| details.response_status = Some(status))
+    }
+
     /// The same error, which from now on counts down to the next attempt.
     pub(crate) fn with_time_left(&self, left: TimeLeft) -> Self {
         Self { left: Some(left), ..self.clone() }
@@ -156,6 +162,11 @@ impl Error {
     /// The status of the token endpoint's response, if there was one.
     pub fn status(&self) -> Option<StatusCode> {
         self.details.status
+    }
+
+    /// The status of the resource server's response, for [`ErrorKind::Rejected`].
+    pub fn response_status(&self) -> Option<StatusCode> {
+        self.details.response_status
     }
 
     /// The error code of RFC 6749 §5.2 in its standard spelling, if the response held one.
@@ -207,6 +218,7 @@ impl fmt::Display for Error {
         let parts = [
             details.field.map(|field| format!(": `{field}`")),
             details.status.map(|status| format!(": {status}")),
+            details.response_status.map(|status| format!(": {status}")),
             details.oauth_code.as_ref().map(|code| format!(": {code}")),
             details.description.as_ref().map(|description| format!(": {description}")),
             details.hint.as_ref().map(|hint| format!("; {hint}")),

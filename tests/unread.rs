@@ -181,6 +181,8 @@ async fn a_limit_that_lasts_until_the_body_is_gone_lets_the_token_through() {
             let (server, places) = (server.clone(), Arc::clone(&places));
             async move {
                 let place = places.acquire_owned().await?;
+                // So that all of them have a place before the first one is rejected.
+                sleep(ms(10)).await;
                 Ok::<_, BoxError>(server.respond(&request).map(|body| InPlace(body, place)))
             }
         });

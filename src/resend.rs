@@ -9,15 +9,16 @@ use std::{
 };
 
 use bytes::Buf;
-use http::{Request, Response, header::AUTHORIZATION};
+use http::{Response, header::AUTHORIZATION};
 use http_body::Body;
 
 use crate::{
+    deadline::{Deadline, within},
     error::{BoxError, Error, ErrorKind},
     http_service::HttpService,
     rejection::{RejectedWhen, is_rejected},
     replay::Replay,
-    runtime::timer,
+    runtime::{in_time, timer},
     source::Lease,
 };
 
@@ -43,6 +44,7 @@ pub(crate) struct Resend<S, R, K> {
     pub(crate) inner: S,
     pub(crate) replay: R,
     pub(crate) kept: K,
+    pub(crate) deadline: Option<Deadline>,
 }
 
 impl<S, R, K> Resend<S, R, K> {
@@ -60,16 +62,23 @@ impl<S, R, K> Resend<S, R, K> {
         R: Replay<B, Kept = K>,
     {
         for _ in 1..SENDS_AT_MOST {
-            let (another, rejected) = hold(response, lease.reject()).await;
+            let held = hold(response, lease.reject());
+            let (another, rejected) = within(self.deadline, held).await?;
             let again = another.and_then(|lease| Some((lease, self.replay.again(&mut self.kept)?)));
-            let Some((another, request)) = again else {
+            let Some((another, mut request)) = again else {
                 return rejected.map_err(Into::into);
             };
             if let Ok(rejected) = rejected {
                 // Not while the refresh runs: until there is another token, the caller may get it.
                 drain(rejected.into_body()).await;
             }
-            (response, lease) = send_with(&mut self.inner, request, another).await?;
+            lease = within(self.deadline, ready_with(&mut self.inner, another)).await??;
+            let headers = request.headers_mut();
+            headers
+                .try_insert(AUTHORIZATION, lease.header_value())
+                .map_err(|_| Error::new(ErrorKind::TooManyHeaders))?;
+            self.deadline.map(|deadline| deadline.write(headers)).transpose()?;
+            response = self.inner.call(request).await.map_err(Into::into)?;
             if !is_rejected(&response, rejected_when.as_deref()) {
                 return Ok(response);
             }
@@ -87,14 +96,7 @@ async fn hold<A, L>(
     reject: impl Future<Output = Result<Option<L>, Error>>,
 ) -> (Option<L>, Result<Response<A>, Error>) {
     let mut reject = pin!(reject);
-    // Without timers nothing bounds the time.
-    let mut timer = pin!(timer(UNREAD_TIME));
-    let in_time = poll_fn(|cx| match (reject.as_mut().poll(cx), timer.as_mut().as_pin_mut()) {
-        (Poll::Ready(replaced), _) => Poll::Ready(Some(replaced)),
-        (Poll::Pending, Some(timer)) => timer.poll(cx).map(|()| None),
-        (Poll::Pending, None) => Poll::Pending,
-    });
-    if let Some(replaced) = in_time.await {
+    if let Some(replaced) = in_time(UNREAD_TIME, reject.as_mut()).await {
         return (replaced.ok().flatten(), Ok(response));
     }
     let error = Error::new(ErrorKind::Rejected).with_response_status(response.status());
@@ -105,13 +107,8 @@ async fn hold<A, L>(
     }
 }
 
-/// Sends a request with the token of this lease, or with that of the moment in which there is a place
-/// for it.
-async fn send_with<S, L, B>(
-    inner: &mut S,
-    mut request: Request<B>,
-    mut lease: L,
-) -> Result<(S::Response, L), BoxError>
+/// Makes the inner service ready, and gives a lease that can be used then.
+async fn ready_with<S, B, L>(inner: &mut S, mut lease: L) -> Result<L, BoxError>
 where
     S: HttpService<B>,
     L: Lease,
@@ -119,10 +116,7 @@ where
     for _ in 0..TOKENS_AT_MOST {
         poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
         if lease.is_usable() {
-            let inserted = request.headers_mut().try_insert(AUTHORIZATION, lease.header_value());
-            inserted.map_err(|_| Error::new(ErrorKind::TooManyHeaders))?;
-            let response = inner.call(request).await.map_err(Into::into)?;
-            return Ok((response, lease));
+            return Ok(lease);
         }
         // Getting ready took its time, and this token is not used any more. No place in the inner
         // service is held while another one is waited for.

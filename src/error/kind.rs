@@ -4,6 +4,9 @@
 pub enum ErrorKind {
     /// A value in the configuration cannot be used; [`Error::field`](crate::Error::field) names it.
     Config,
+    /// The deadline of a gRPC call, its `grpc-timeout`, passed before it could be sent with a token. It
+    /// was not sent, or not sent again.
+    DeadlineExceeded,
     /// The authorization server refused to issue a token. It will refuse again until someone changes
     /// something (RFC 6749 §5.2).
     Denied,
@@ -38,7 +41,8 @@ pub enum ErrorKind {
 impl ErrorKind {
     pub(super) fn is_transient(self) -> bool {
         match self {
-            Self::Expired
+            Self::DeadlineExceeded
+            | Self::Expired
             | Self::Fetcher
             | Self::InvalidResponse
             | Self::Panicked
@@ -57,6 +61,10 @@ impl ErrorKind {
     pub(super) fn message(self) -> &'static str {
         match self {
             Self::Config => "invalid configuration",
+            Self::DeadlineExceeded => {
+                "the call's deadline passed before it could be sent with an access token; \
+                 give it more time, or fetch the token before the first call with `TokenCache::warm_up`"
+            }
             Self::Denied => "the authorization server refused to issue an access token",
             Self::Expired => {
                 "each access token expired before the inner service was ready; \

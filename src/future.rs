@@ -3,23 +3,22 @@
 use std::{
     fmt,
     future::Future,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response};
-use http_body::Body;
+use http::Request;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 pub use crate::http_service::HttpService;
 use crate::{
     error::BoxError,
-    rejection::{RejectedWhen, is_rejection},
+    rejection::{RejectedWhen, is_rejected},
     replay::Replay,
-    resend::Resend,
-    source::{Lease, ResponseHead},
+    resend::{Resend, tell},
+    source::Lease,
 };
 
 pin_project! {
@@ -113,20 +112,10 @@ where
                 }
                 // Not our token, not our rejection.
                 let Some(lease) = lease.take() else { return Poll::Ready(Ok(response)) };
-                let resend = extra.take().and_then(|extra| extra.resend);
-                state.rejected(cx, response, lease, resend)
+                let extra = extra.take();
+                state.rejected(cx, response, lease, extra)
             }
         }
-    }
-}
-
-#[inline]
-fn is_rejected<A: Body>(response: &Response<A>, rejected_when: Option<&RejectedWhen>) -> bool {
-    match rejected_when {
-        None => {
-            is_rejection(response.status(), response.headers(), || response.body().is_end_stream())
-        }
-        Some(rejected_when) => rejected_when(ResponseHead::from(response)),
     }
 }
 
@@ -145,16 +134,15 @@ where
         cx: &mut Context<'_>,
         response: S::Response,
         lease: L,
-        resend: Option<Resend<S, R, R::Kept>>,
+        extra: Option<Box<Extra<S, R, R::Kept>>>,
     ) -> Poll<Result<S::Response, BoxError>> {
-        let reject = lease.reject();
-        let Some(resend) = resend else {
-            // Polled once, the refresh goes on by itself, for the next request.
-            let _ = pin!(reject).poll(cx);
+        let Some(Extra { resend: Some(resend), rejected_when }) = extra.map(|extra| *extra) else {
+            tell(lease, cx);
             return Poll::Ready(Ok(response));
         };
         // First the first attempt goes, and with it the place that it has in a limit.
-        self.set(Self::Slow { future: Box::pin(resend.send(response, reject)) });
+        let again = resend.send(response, lease, rejected_when);
+        self.set(Self::Slow { future: Box::pin(again) });
         match self.project() {
             StateProj::Slow { future } => future.as_mut().poll(cx),
             StateProj::Hot { .. } => Poll::Pending,

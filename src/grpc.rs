@@ -13,6 +13,7 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 // gRPC status codes.
+const DEADLINE_EXCEEDED: u16 = 4;
 const INTERNAL: u16 = 13;
 const UNAVAILABLE: u16 = 14;
 const UNAUTHENTICATED: u16 = 16;
@@ -25,8 +26,9 @@ const UNAUTHENTICATED: u16 = 16;
 ///
 /// | what happened | status |
 /// |---|---|
-/// | the error is [transient](Error::is_transient): the same call may succeed later | 14 UNAVAILABLE |
-/// | the authorization server [refused](ErrorKind::Denied), or the token would have gone over plain HTTP ([`InsecureOrigin`](ErrorKind::InsecureOrigin)) | 16 UNAUTHENTICATED |
+/// | the call's [deadline](ErrorKind::DeadlineExceeded) passed while it waited for a token | 4 DEADLINE_EXCEEDED |
+/// | the error is otherwise [transient](Error::is_transient): the same call may succeed later | 14 UNAVAILABLE |
+/// | the authorization server [refused](ErrorKind::Denied), the resource server [rejected](ErrorKind::Rejected) the token, or it would have gone over plain HTTP ([`InsecureOrigin`](ErrorKind::InsecureOrigin)) | 16 UNAUTHENTICATED |
 /// | the program must be changed: all other kinds | 13 INTERNAL |
 ///
 /// The response is trailers-only. Its message is the error's own, which holds no secret. All
@@ -63,6 +65,11 @@ const UNAUTHENTICATED: u16 = 16;
 /// `BoxCloneService<Request<Body>, Response<Body>, Status>`, with `map_err(Status::from_error)` above
 /// `map_result`. With a boxed error rustc does not see that its futures are `Send`.
 ///
+/// # Deadlines
+///
+/// A call with a `grpc-timeout`, as `tonic::Request::set_timeout` sets it, waits for a token only as
+/// long, and is then sent with what is left of it. That is done whether or not this function is used.
+///
 /// # What is sent again
 ///
 /// A server that rejects a token says UNAUTHENTICATED before anything else. The layer sees that for
@@ -97,9 +104,10 @@ fn response<B: Default>(error: &Error) -> Response<B> {
 
 fn code(error: &Error) -> u16 {
     match error.kind() {
+        ErrorKind::DeadlineExceeded => DEADLINE_EXCEEDED,
         _ if error.is_transient() => UNAVAILABLE,
         // gRPC itself says this of credentials on a channel that is not secure.
-        ErrorKind::Denied | ErrorKind::InsecureOrigin => UNAUTHENTICATED,
+        ErrorKind::Denied | ErrorKind::InsecureOrigin | ErrorKind::Rejected => UNAUTHENTICATED,
         _ => INTERNAL,
     }
 }

@@ -135,6 +135,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod cache;
+mod deadline;
 pub mod docs;
 mod error;
 mod fetch;

@@ -3,7 +3,8 @@
 //! [`standard`] is the rule that holds by default. A rule of your own, given to
 //! [`OAuthLayer::rejected_when`](crate::OAuthLayer::rejected_when), can build on it.
 
-use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
+use http::{HeaderMap, Response, StatusCode, header::WWW_AUTHENTICATE};
+use http_body::Body;
 
 use crate::source::ResponseHead;
 
@@ -14,9 +15,12 @@ pub(crate) type RejectedWhen = dyn Fn(ResponseHead<'_>) -> bool + Send + Sync;
 
 /// Whether the resource server rejected the token, by the standards.
 ///
-/// - A 401 means that it did, unless a Bearer challenge in its `WWW-Authenticate` names an error
-///   and none of them is `invalid_token` (RFC 6750 §3.1): another token would not help with
-///   `insufficient_scope`. A challenge that cannot be read counts as none.
+/// - A 401 means that it did, unless the Bearer and DPoP challenges in its `WWW-Authenticate` name
+///   errors, and another token would help with none of them: `invalid_request`, `insufficient_scope`
+///   (RFC 6750 §3.1), `insufficient_user_authentication` (RFC 9470 §3), `use_dpop_nonce` and
+///   `invalid_dpop_proof` (RFC 9449 §7.1, §9). Servers have many names for an expired token, so any
+///   other error is a rejection. A challenge of another scheme says nothing, and one that cannot be
+///   read counts as none.
 /// - A gRPC response without messages means that it did if its status is UNAUTHENTICATED.
 /// - A 403 does not: another token of the same client has the same rights.
 ///
@@ -36,8 +40,22 @@ pub fn standard(response: &ResponseHead<'_>) -> bool {
     is_rejection(response.status, response.headers, || response.is_end_stream)
 }
 
+/// Whether a response is a rejection, by the rule that holds.
 #[inline]
-pub(crate) fn is_rejection(
+pub(crate) fn is_rejected<A: Body>(
+    response: &Response<A>,
+    rejected_when: Option<&RejectedWhen>,
+) -> bool {
+    match rejected_when {
+        None => {
+            is_rejection(response.status(), response.headers(), || response.body().is_end_stream())
+        }
+        Some(rejected_when) => rejected_when(ResponseHead::from(response)),
+    }
+}
+
+#[inline]
+fn is_rejection(
     status: StatusCode,
     headers: &HeaderMap,
     is_end_stream: impl FnOnce() -> bool,
@@ -62,28 +80,41 @@ fn is_unauthenticated(headers: &HeaderMap) -> bool {
     headers.get(GRPC_STATUS).is_some_and(|code| code == "16")
 }
 
-/// False if the Bearer challenges name errors, and none of them is `invalid_token`.
+/// Errors that another token does not mend.
+const NOT_THE_TOKEN: [&str; 5] = [
+    "invalid_request",
+    "insufficient_scope",
+    "insufficient_user_authentication",
+    "use_dpop_nonce",
+    "invalid_dpop_proof",
+];
+
+/// False if the challenges name errors, and another token mends none of them.
 fn blames_token(headers: &HeaderMap) -> bool {
     let mut errors = headers
         .get_all(WWW_AUTHENTICATE)
         .iter()
-        .filter_map(|line| bearer_errors(line.as_bytes()))
+        .filter_map(|line| errors(line.as_bytes()))
         .flatten()
         .peekable();
-    errors.peek().is_none() || errors.any(|error| error.eq_ignore_ascii_case(b"invalid_token"))
+    let is_other = |error: Vec<u8>| {
+        NOT_THE_TOKEN.iter().any(|other| error.eq_ignore_ascii_case(other.as_bytes()))
+    };
+    errors.peek().is_none() || !errors.all(is_other)
 }
 
-/// The `error` of every Bearer challenge in a header line (RFC 9110 §11.6.1), or `None` if the line
-/// is malformed and so means nothing.
-fn bearer_errors(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+/// The `error` of every Bearer or DPoP challenge in a header line (RFC 9110 §11.6.1), or `None` if the
+/// line is malformed and so means nothing.
+fn errors(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut errors = Vec::new();
-    // Whether the challenge that parameters now belong to is a Bearer challenge.
-    let mut bearer = None;
+    // Whether the challenge that parameters now belong to is about an access token.
+    let mut about_token = None;
     for item in items(line) {
         let (mut name, mut rest) = token(item)?;
         if !rest.trim_ascii_start().starts_with(b"=") {
             // A challenge begins: its scheme, and then nothing, a token68 or its first parameter.
-            bearer = Some(name.eq_ignore_ascii_case(b"bearer"));
+            let schemes = [&b"bearer"[..], b"dpop"];
+            about_token = Some(schemes.iter().any(|scheme| name.eq_ignore_ascii_case(scheme)));
             let spaced = rest.first().is_none_or(u8::is_ascii_whitespace);
             rest = rest.trim_ascii_start();
             if !spaced {
@@ -96,7 +127,7 @@ fn bearer_errors(line: &[u8]) -> Option<Vec<Vec<u8>>> {
         }
         let value = value(rest.trim_ascii_start().strip_prefix(b"=")?)?;
         // Without a scheme before it a parameter belongs to nothing.
-        if bearer? && name.eq_ignore_ascii_case(b"error") {
+        if about_token? && name.eq_ignore_ascii_case(b"error") {
             errors.push(value);
         }
     }

@@ -3,25 +3,36 @@
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    task::Poll,
+    sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Buf;
-use http::header::AUTHORIZATION;
+use http::{Response, header::AUTHORIZATION};
 use http_body::Body;
 
 use crate::{
+    deadline::{Deadline, within},
     error::{BoxError, Error, ErrorKind},
     http_service::HttpService,
+    rejection::{RejectedWhen, is_rejected},
     replay::Replay,
-    runtime::timer,
+    runtime::{in_time, timer},
     source::Lease,
 };
 
 /// How many tokens are taken for one request whose inner service needs longer to become ready than a
 /// token lives.
 pub(crate) const TOKENS_AT_MOST: usize = 3;
+
+/// How often one request is sent: with a token, with the one before it, which may still be good, and
+/// with the one after both.
+const SENDS_AT_MOST: usize = 3;
+
+/// For how long a rejected response stays unread while another token is fetched. It may hold what the
+/// fetch needs: its part of an HTTP/2 window, or its place in a limit.
+const UNREAD_TIME: Duration = Duration::from_secs(1);
 
 /// How much of a discarded response is read, and for how long after the refresh, so that its
 /// HTTP/1.1 connection can be used again. Beyond that a new connection is cheaper.
@@ -33,44 +44,92 @@ pub(crate) struct Resend<S, R, K> {
     pub(crate) inner: S,
     pub(crate) replay: R,
     pub(crate) kept: K,
+    pub(crate) deadline: Option<Deadline>,
 }
 
 impl<S, R, K> Resend<S, R, K> {
-    /// Waits for another token and sends the request with it. If there is none, or the request cannot
-    /// be sent again, gives the first response as it came.
+    /// Sends the request with another token each time that its token is rejected. If there is none, or
+    /// the request cannot be sent again, the latest response is given as it came.
     pub(crate) async fn send<L, B>(
         mut self,
-        response: S::Response,
-        reject: impl Future<Output = Result<Option<L>, Error>>,
+        mut response: S::Response,
+        mut lease: L,
+        rejected_when: Option<Arc<RejectedWhen>>,
     ) -> Result<S::Response, BoxError>
     where
         S: HttpService<R::Body>,
         L: Lease,
         R: Replay<B, Kept = K>,
     {
-        let Ok(Some(mut lease)) = reject.await else { return Ok(response) };
-        let Some(mut request) = self.replay.again(&mut self.kept) else { return Ok(response) };
-        let Self { mut inner, kept, .. } = self;
-        // This attempt is the last one.
-        drop(kept);
-        // Not while the refresh runs: until there is another token, the caller may get the response.
-        drain(response.into_body()).await;
-        for _ in 0..TOKENS_AT_MOST {
-            poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
-            if lease.is_usable() {
-                let inserted =
-                    request.headers_mut().try_insert(AUTHORIZATION, lease.header_value());
-                inserted.map_err(|_| Error::new(ErrorKind::TooManyHeaders))?;
-                return inner.call(request).await.map_err(Into::into);
+        for _ in 1..SENDS_AT_MOST {
+            let held = hold(response, lease.reject());
+            let (another, rejected) = within(self.deadline, held).await?;
+            let again = another.and_then(|lease| Some((lease, self.replay.again(&mut self.kept)?)));
+            let Some((another, mut request)) = again else {
+                return rejected.map_err(Into::into);
+            };
+            if let Ok(rejected) = rejected {
+                // Not while the refresh runs: until there is another token, the caller may get it.
+                drain(rejected.into_body()).await;
             }
-            // Getting ready took its time, and this token has been replaced or has expired. No place
-            // in the inner service is held while another one is waited for.
-            give_readiness_back(&mut inner);
-            let Some(another) = lease.reject().await? else { break };
-            lease = another;
+            lease = within(self.deadline, ready_with(&mut self.inner, another)).await??;
+            let headers = request.headers_mut();
+            headers
+                .try_insert(AUTHORIZATION, lease.header_value())
+                .map_err(|_| Error::new(ErrorKind::TooManyHeaders))?;
+            self.deadline.map(|deadline| deadline.write(headers)).transpose()?;
+            response = self.inner.call(request).await.map_err(Into::into)?;
+            if !is_rejected(&response, rejected_when.as_deref()) {
+                return Ok(response);
+            }
         }
-        Err(Error::new(ErrorKind::Expired).into())
+        let mut lease = Some(lease);
+        poll_fn(|cx| Poll::Ready(lease.take().map(|lease| tell(lease, cx)))).await;
+        Ok(response)
     }
+}
+
+/// Waits for another token and keeps the response as long as it may be kept. Then its error takes its
+/// place.
+async fn hold<A, L>(
+    response: Response<A>,
+    reject: impl Future<Output = Result<Option<L>, Error>>,
+) -> (Option<L>, Result<Response<A>, Error>) {
+    let mut reject = pin!(reject);
+    if let Some(replaced) = in_time(UNREAD_TIME, reject.as_mut()).await {
+        return (replaced.ok().flatten(), Ok(response));
+    }
+    let error = Error::new(ErrorKind::Rejected).with_response_status(response.status());
+    drop(response);
+    match reject.await {
+        Ok(another) => (another, Err(error)),
+        Err(cause) => (None, Err(error.with_source(cause))),
+    }
+}
+
+/// Makes the inner service ready, and gives a lease that can be used then.
+async fn ready_with<S, B, L>(inner: &mut S, mut lease: L) -> Result<L, BoxError>
+where
+    S: HttpService<B>,
+    L: Lease,
+{
+    for _ in 0..TOKENS_AT_MOST {
+        poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
+        if lease.is_usable() {
+            return Ok(lease);
+        }
+        // Getting ready took its time, and this token is not used any more. No place in the inner
+        // service is held while another one is waited for.
+        give_readiness_back(inner);
+        let Some(another) = lease.reacquire().await? else { break };
+        lease = another;
+    }
+    Err(Error::new(ErrorKind::Expired).into())
+}
+
+/// Tells the source of a rejection. Polled once, a refresh goes on by itself, for the next request.
+pub(crate) fn tell<L: Lease>(lease: L, cx: &mut Context<'_>) {
+    let _ = pin!(lease.reject()).poll(cx);
 }
 
 /// A clone is not ready, and dropping the ready one gives back what it had reserved.

@@ -12,6 +12,7 @@ use tower_service::Service;
 
 use crate::{
     cache::token_cache::TokenCache,
+    deadline::{Deadline, within},
     error::{BoxError, Error, ErrorKind},
     future::{Extra, ResponseFuture},
     http_service::HttpService,
@@ -174,8 +175,12 @@ impl<S, T, R> OAuthService<S, T, R> {
         let extra = match lease {
             Some(_) if kept.is_some() || rejected_when.is_some() => {
                 let (inner, replay) = (&self.inner, &self.replay);
-                let resend =
-                    kept.map(|kept| Resend { inner: inner.clone(), replay: replay.clone(), kept });
+                let resend = kept.map(|kept| Resend {
+                    inner: inner.clone(),
+                    replay: replay.clone(),
+                    kept,
+                    deadline: Deadline::of_call(&request),
+                });
                 Some(Box::new(Extra { resend, rejected_when: rejected_when.clone() }))
             }
             _ => None,
@@ -185,7 +190,7 @@ impl<S, T, R> OAuthService<S, T, R> {
 
     /// There is no token yet.
     #[cold]
-    fn wait<B>(&mut self, request: Request<B>) -> ResponseFuture<S, T::Lease, R, B>
+    fn wait<B>(&mut self, mut request: Request<B>) -> ResponseFuture<S, T::Lease, R, B>
     where
         S: HttpService<R::Body>,
         T: TokenSource + Send + Sync + 'static,
@@ -199,16 +204,19 @@ impl<S, T, R> OAuthService<S, T, R> {
         // needs.
         give_readiness_back(&mut self.inner);
         let mut this = self.clone();
+        let deadline = Deadline::of(request.headers());
         ResponseFuture::slow(async move {
             for _ in 0..TOKENS_AT_MOST {
                 let acquire = this.shared.source.acquire(&RequestHead::from(&request));
-                let lease = acquire.await?;
-                poll_fn(|cx| this.inner.poll_ready(cx)).await.map_err(Into::into)?;
+                let lease = within(deadline, acquire).await??;
+                let ready = poll_fn(|cx| this.inner.poll_ready(cx));
+                within(deadline, ready).await?.map_err(Into::into)?;
                 // Getting ready took its time: there may be another token by now.
                 let lease = Some(lease)
                     .filter(Lease::is_usable)
                     .or_else(|| this.shared.source.try_acquire(&RequestHead::from(&request)));
                 if lease.is_some() {
+                    deadline.map(|deadline| deadline.write(request.headers_mut())).transpose()?;
                     return this.send(request, lease).await;
                 }
                 give_readiness_back(&mut this.inner);

@@ -26,12 +26,17 @@ const MAP: &[Room] = &[
             ("fetch", &["error", "token"]),
             ("cache", &["error", "fetch", "source", "token"]),
             ("http_service", &["error"]),
-            ("resend", &["error", "http_service", "replay", "runtime", "source"]),
+            ("deadline", &["error", "runtime"]),
+            (
+                "resend",
+                &["deadline", "error", "http_service", "rejection", "replay", "runtime", "source"],
+            ),
             ("future", &["error", "http_service", "rejection", "replay", "resend", "source"]),
             (
                 "service",
                 &[
                     "cache",
+                    "deadline",
                     "error",
                     "future",
                     "http_service",
@@ -42,7 +47,7 @@ const MAP: &[Room] = &[
                     "source",
                 ],
             ),
-            ("layer", &["cache", "error", "fetch", "replay", "service", "source"]),
+            ("layer", &["cache", "error", "fetch", "origin", "replay", "service", "source"]),
             // The rooms, of which the core knows nothing.
             ("grpc", &["error"]),
             ("token_endpoint", &["cache", "error", "fetch", "origin", "token"]),

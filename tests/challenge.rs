@@ -191,17 +191,55 @@ fn a_bearer_challenge_may_name_another_reason() {
         r#"Bearer error="invalid_request""#,
         r#"Bearer realm="example", error="insufficient_scope", scope="a b""#,
         "Bearer error=insufficient_scope",
-        r#"Bearer error="invalid_tokens""#,
-        r#"Bearer error="invalid_toke""#,
     ]);
     yes(&["Bearer error=invalid_token", r#"Bearer error="invalid_token", scope="a, b""#]);
+}
+
+/// Whether another token would help, by everything that is said in the field.
+#[test]
+fn what_the_errors_say() {
+    for scheme in ["Bearer", "DPoP", "bearer", "dpop"] {
+        for (error, expected) in [
+            // RFC 6750 §3.1.
+            ("invalid_token", true),
+            ("invalid_request", false),
+            ("insufficient_scope", false),
+            // RFC 9470 §3.
+            ("insufficient_user_authentication", false),
+            // RFC 9449 §7.1 and §9.
+            ("use_dpop_nonce", false),
+            ("invalid_dpop_proof", false),
+            // Names of one's own for the same thing.
+            ("token_expired", true),
+            ("expired_token", true),
+            ("unauthorized", true),
+            ("", true),
+            ("invalid_tokens", true),
+            ("insufficient_scopes", true),
+            ("insufficient", true),
+            ("invalid_grant", true),
+        ] {
+            let line = format!("{scheme} realm=\"x\", error=\"{error}\"");
+            assert_eq!(refreshes(&[&line]), expected, "{line}");
+            // It has the last word, unless another one blames the token.
+            let narrow = "Bearer error=\"insufficient_scope\"";
+            assert_eq!(refreshes(&[&line, narrow]), expected, "{line}");
+            assert_eq!(refreshes(&[narrow, &line]), expected, "{line}");
+            assert_eq!(refreshes(&[&format!("{line}, {narrow}")]), expected, "{line}");
+            // What other schemes say changes nothing.
+            for other in ["Bearer", "DPoP algs=ES256", "Basic error=\"invalid_token\""] {
+                assert_eq!(refreshes(&[&line, other]), expected, "{line}, {other}");
+                assert_eq!(refreshes(&[other, &line]), expected, "{line}, {other}");
+            }
+        }
+    }
 }
 
 #[test]
 fn other_schemes_and_other_parameters_name_none() {
     yes(&[
         r#"Basic error="insufficient_scope""#,
-        r#"DPoP error="use_dpop_nonce""#,
+        r#"MAC error="insufficient_scope""#,
         r#"Bearerish error="insufficient_scope""#,
         r#"Bearer error_description="insufficient_scope""#,
         r#"Bearer error_uri="error=insufficient_scope""#,

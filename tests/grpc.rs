@@ -9,6 +9,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -331,10 +332,29 @@ async fn token_failures_reach_the_caller_as_a_status() {
     }
 }
 
+/// A client's deadline is the call's, and not that of the fetch, which goes on.
+#[tokio::test]
+async fn a_call_waits_for_a_token_until_its_deadline() {
+    let endpoint = server(secs(3600), secs(2));
+    let (sums, mut client) = connect_with(TokenCache::new(endpoint.fetcher()), buffer()).await;
+    let start = Instant::now();
+    let mut request = tonic::Request::new(number(1));
+    request.set_timeout(ms(200));
+    let status = client.unary(request, path("/test.Sums/Double"), codec()).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+    assert_eq!(status.message(), Error::new(ErrorKind::DeadlineExceeded).to_string());
+    assert!(ms(200) <= start.elapsed() && start.elapsed() < secs(1), "{:?}", start.elapsed());
+    assert!(sums.seen().is_empty(), "it was sent");
+    // One without a deadline gets the token of the same fetch.
+    assert_eq!(double(&mut client, 1).await.unwrap(), 2);
+    assert_eq!(endpoint.token_requests(), 1);
+}
+
 #[test]
 fn every_kind_has_a_status() {
     for (kind, code) in [
         (ErrorKind::Config, "13"),
+        (ErrorKind::DeadlineExceeded, "4"),
         (ErrorKind::Expired, "14"),
         (ErrorKind::Fetcher, "14"),
         (ErrorKind::InsecureOrigin, "16"),
@@ -342,6 +362,7 @@ fn every_kind_has_a_status() {
         (ErrorKind::NoRuntime, "13"),
         (ErrorKind::Panicked, "14"),
         (ErrorKind::Recursive, "13"),
+        (ErrorKind::Rejected, "16"),
         (ErrorKind::Denied, "16"),
         (ErrorKind::TooManyHeaders, "13"),
         (ErrorKind::Timeout, "14"),

@@ -4,13 +4,17 @@
 pub enum ErrorKind {
     /// A value in the configuration cannot be used; [`Error::field`](crate::Error::field) names it.
     Config,
+    /// The deadline of a gRPC call, its `grpc-timeout`, passed before it could be sent with a token. It
+    /// was not sent, or not sent again.
+    DeadlineExceeded,
     /// The authorization server refused to issue a token. It will refuse again until someone changes
     /// something (RFC 6749 §5.2).
     Denied,
     /// No token stayed usable for as long as the inner service took to become ready.
     Expired,
     /// The fetcher failed before it sent a request, for example because the file or the environment
-    /// variable of a secret is missing, or with an error that is not of this crate.
+    /// variable of a secret is missing, or with an error that is not of this crate:
+    /// [`Error::fetcher_error`](crate::Error::fetcher_error).
     Fetcher,
     /// The request would have taken a token over plain HTTP to another machine. It was not sent.
     InsecureOrigin,
@@ -22,6 +26,11 @@ pub enum ErrorKind {
     Panicked,
     /// The fetcher asked the cache that it fetches for.
     Recursive,
+    /// The resource server rejected the token, and the request could not be sent again. Its response
+    /// was dropped, since another token took longer than a second;
+    /// [`Error::response_status`](crate::Error::response_status) has its status. The cause, if there is
+    /// one, says why there is no other token.
+    Rejected,
     /// The fetch took longer than it may.
     Timeout,
     /// The request has no room for one more header. It was not sent.
@@ -33,7 +42,8 @@ pub enum ErrorKind {
 impl ErrorKind {
     pub(super) fn is_transient(self) -> bool {
         match self {
-            Self::Expired
+            Self::DeadlineExceeded
+            | Self::Expired
             | Self::Fetcher
             | Self::InvalidResponse
             | Self::Panicked
@@ -44,6 +54,7 @@ impl ErrorKind {
             | Self::InsecureOrigin
             | Self::NoRuntime
             | Self::Recursive
+            | Self::Rejected
             | Self::TooManyHeaders => false,
         }
     }
@@ -51,6 +62,10 @@ impl ErrorKind {
     pub(super) fn message(self) -> &'static str {
         match self {
             Self::Config => "invalid configuration",
+            Self::DeadlineExceeded => {
+                "the call's deadline passed before it could be sent with an access token; \
+                 give it more time, or fetch the token before the first call with `TokenCache::warm_up`"
+            }
             Self::Denied => "the authorization server refused to issue an access token",
             Self::Expired => {
                 "each access token expired before the inner service was ready; \
@@ -70,6 +85,11 @@ impl ErrorKind {
             Self::Recursive => {
                 "the token fetcher asked its own cache for a token; \
                  send its requests through a client without this `OAuthLayer`"
+            }
+            Self::Rejected => {
+                "the resource server rejected the access token, and there was no other one in time; \
+                 its response was dropped after a second; check the token endpoint, \
+                 and what the resource server accepts"
             }
             Self::Timeout => "fetching an access token took too long",
             Self::TooManyHeaders => {

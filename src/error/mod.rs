@@ -2,7 +2,7 @@
 
 mod kind;
 
-use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
@@ -47,12 +47,15 @@ pub struct Error {
 #[derive(Clone, Debug, Default)]
 struct Details {
     status: Option<StatusCode>,
+    response_status: Option<StatusCode>,
     oauth_code: Option<Box<str>>,
     description: Option<Box<str>>,
     field: Option<&'static str>,
     hint: Option<Box<str>>,
     retry_after: Option<Duration>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
+    /// A fetcher's own error, which is part of this one's text.
+    fetcher_error: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
@@ -113,12 +116,18 @@ impl Error {
         })
     }
 
-    /// A fetcher's error: ours, wherever it is in the chain, or the cause of one of ours.
+    /// A fetcher's error: ours, wherever it is in the chain, or one of ours around it.
     pub(crate) fn from_fetcher(error: BoxError) -> Self {
-        match Self::find(&*error) {
-            Some(ours) => ours.clone(),
-            None => Self::new(ErrorKind::Fetcher).with_source(error),
+        if let Some(ours) = Self::find(&*error) {
+            return ours.clone();
         }
+        let error = Arc::from(error);
+        Self::new(ErrorKind::Fetcher).with(|details| details.fetcher_error = Some(error))
+    }
+
+    /// The status of the resource server's response, which nobody gets any more.
+    pub(crate) fn with_response_status(self, status: StatusCode) -> Self {
+        self.with(|details| details.response_status = Some(status))
     }
 
     /// The same error, which from now on counts down to the next attempt.
@@ -131,14 +140,15 @@ impl Error {
         self
     }
 
-    /// Finds an error of this crate in `error` or anywhere in the chain of its sources.
+    /// Finds an error of this crate in `error` or anywhere in the chain of its sources, also in a box,
+    /// in an [`Arc`] and in an [`io::Error`], which do not show it in that chain.
     pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
         let mut next = Some(error);
         while let Some(error) = next {
-            if let Some(ours) = error.downcast_ref() {
+            if let Some(ours) = ours(error) {
                 return Some(ours);
             }
-            next = error.source();
+            next = inside(error).or_else(|| error.source());
         }
         None
     }
@@ -156,6 +166,11 @@ impl Error {
     /// The status of the token endpoint's response, if there was one.
     pub fn status(&self) -> Option<StatusCode> {
         self.details.status
+    }
+
+    /// The status of the resource server's response, for [`ErrorKind::Rejected`].
+    pub fn response_status(&self) -> Option<StatusCode> {
+        self.details.response_status
     }
 
     /// The error code of RFC 6749 §5.2 in its standard spelling, if the response held one.
@@ -177,6 +192,15 @@ impl Error {
     /// The field of the configuration that [`ErrorKind::Config`] is about.
     pub fn field(&self) -> Option<&'static str> {
         self.details.field
+    }
+
+    /// The error of a fetcher that is not of this crate, for [`ErrorKind::Fetcher`].
+    ///
+    /// Its text stands in this error's own, so it must hold no secret. As with an [`io::Error`],
+    /// [`source`](StdError::source) leads past it to its cause: a report of the whole chain shows each
+    /// text once.
+    pub fn fetcher_error(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        self.details.fetcher_error.as_deref()
     }
 
     /// The time from now until the next attempt, `None` if it is not known.
@@ -201,14 +225,30 @@ impl Error {
     }
 }
 
+/// An error of this crate, bare or in a pointer.
+fn ours<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+    let boxed = || error.downcast_ref::<Box<Error>>().map(|error| &**error);
+    let shared = || error.downcast_ref::<Arc<Error>>().map(|error| &**error);
+    error.downcast_ref().or_else(boxed).or_else(shared)
+}
+
+/// The error that this one stands for, and leaves out of its chain.
+fn inside<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    let io = || Some(error.downcast_ref::<io::Error>()?.get_ref()? as _);
+    let shared = || Some(&**error.downcast_ref::<Arc<dyn StdError + Send + Sync>>()? as _);
+    io().or_else(shared)
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let details = &*self.details;
         let parts = [
             details.field.map(|field| format!(": `{field}`")),
             details.status.map(|status| format!(": {status}")),
+            details.response_status.map(|status| format!(": {status}")),
             details.oauth_code.as_ref().map(|code| format!(": {code}")),
             details.description.as_ref().map(|description| format!(": {description}")),
+            details.fetcher_error.as_ref().map(|error| format!(": {error}")),
             details.hint.as_ref().map(|hint| format!("; {hint}")),
             self.retry_after().map(|left| format!("; next attempt in {:.1} s", left.as_secs_f64())),
         ];
@@ -217,18 +257,22 @@ impl fmt::Display for Error {
     }
 }
 
-/// An error and all of its causes, in one line.
+/// An error and all of its causes in one line, each of them once.
 pub(crate) struct WithCauses<'a>(&'a Error);
 
 impl fmt::Display for WithCauses<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)?;
+        let mut line = self.0.to_string();
         let mut next = StdError::source(self.0);
         while let Some(cause) = next {
-            write!(f, ": {cause}")?;
+            let text = cause.to_string();
+            // Many errors have their cause's text in their own.
+            if !line.contains(&text) {
+                line = format!("{line}: {text}");
+            }
             next = cause.source();
         }
-        Ok(())
+        f.write_str(&line)
     }
 }
 
@@ -244,6 +288,9 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.details.source.as_deref().map(|source| source as _)
+        match &self.details.fetcher_error {
+            Some(shown) => shown.source(),
+            None => self.details.source.as_deref().map(|source| source as _),
+        }
     }
 }

@@ -1,30 +1,27 @@
-//! Callers without a token: the time for all of them. The numbers of fetches, the bytes and the
-//! longest stall of the runtime, with one worker, are printed beside it.
+//! Callers without a token: the time until all of them have one, from one fetch.
 
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use tower_oauth_benches::herd::{Look, Through, run};
+use criterion::{BenchmarkId, Criterion, Throughput};
+use tower_oauth_benches::herd::{CACHE, SERVICE, run};
 
-fn herd(criterion: &mut Criterion) {
-    for (workers, runtime) in [(0, "current thread"), (2, "2 workers")] {
-        let mut group = criterion.benchmark_group(format!("herd, {runtime}"));
+fn main() {
+    let mut criterion = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    for workers in [0, 2] {
+        let mut group = criterion.benchmark_group(format!("herd, workers: {workers}"));
         for callers in [1000, 10_000, 100_000] {
-            for through in [Through::Cache, Through::Service] {
-                let bytes = run(callers, workers, through, Look::Bytes);
-                let once = run(callers, workers.min(1), through, Look::Stall);
-                println!(
-                    "{through}, {callers}: {} fetch, {} B per waiter, longest stall {:?}",
-                    once.fetches,
-                    bytes.bytes / callers as i64,
-                    once.stall
-                );
-                assert_eq!((once.fetches, once.served), (1, callers));
-                group.throughput(Throughput::Elements(callers as u64)).sample_size(10);
-                group.bench_function(BenchmarkId::new(through.to_string(), callers), |bencher| {
+            group.throughput(Throughput::Elements(callers as u64));
+            for through in [CACHE, SERVICE] {
+                group.bench_function(BenchmarkId::new(through, callers), |bencher| {
                     bencher.iter_custom(|iterations| {
-                        (0..iterations)
-                            .map(|_| run(callers, workers, through, Look::Time).time)
+                        let herds = (0..iterations).map(|_| run(callers, workers, through));
+                        herds
+                            .inspect(|herd| assert_eq!(herd.fetches, 1))
+                            .map(|herd| herd.time)
                             .sum()
                     });
                 });
@@ -32,14 +29,5 @@ fn herd(criterion: &mut Criterion) {
         }
         group.finish();
     }
+    criterion.final_summary();
 }
-
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1));
-    targets = herd
-}
-criterion_main!(benches);

@@ -1,43 +1,30 @@
-//! A request that finds a token: every case, with and without headers, on one thread and on two,
-//! through a clone that is kept and through a clone per request.
+//! A request that finds a token, beside one that gets a constant and one that gets nothing.
 
 use std::time::Duration;
 
-use criterion::{Criterion, criterion_group, criterion_main};
-use tower_oauth_benches::{
-    case,
-    hot::{Kind, time},
-};
+use criterion::Criterion;
+use tower_oauth_benches::hot::{Kind, nanoseconds};
 
-fn hot(criterion: &mut Criterion) {
-    for threads in [1, 2] {
-        for headers in [0, 8] {
-            for clones in [false, true] {
-                let how = if clones { "clone per request" } else { "long-lived" };
-                let name = format!("{threads} threads, {headers} headers, {how}");
-                let mut group = criterion.benchmark_group(name);
-                for case in case::ALL {
-                    let kind = Kind { clones, ..Kind::new(case, headers) };
-                    group.bench_function(*case, |bencher| {
-                        bencher.iter_custom(|iterations| {
-                            // Fewer would not meet each other.
-                            let each = time(kind, threads, iterations.max(100));
-                            each.mul_f64(iterations as f64)
-                        });
-                    });
-                }
-                group.finish();
-            }
-        }
-    }
-}
-
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
+fn main() {
+    let mut criterion = Criterion::default()
         .sample_size(10)
         .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1));
-    targets = hot
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    for (threads, headers) in [(1, 0), (1, 8), (2, 0), (2, 8)] {
+        let name = format!("hot, threads: {threads}, headers: {headers}");
+        let mut group = criterion.benchmark_group(name);
+        for case in ["none", "srh", "never", "if_empty"] {
+            group.bench_function(case, |bencher| {
+                bencher.iter_custom(|iterations| {
+                    // Fewer would not meet each other.
+                    let requests = iterations.max(100);
+                    let each = nanoseconds(&Kind::new(case, headers), threads, false, requests);
+                    Duration::from_secs_f64(each * iterations as f64 / 1e9)
+                });
+            });
+        }
+        group.finish();
+    }
+    criterion.final_summary();
 }
-criterion_main!(benches);

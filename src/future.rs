@@ -75,7 +75,6 @@ where
     S: Service<Request<R::Body>>,
     R: Replay<B>,
 {
-    #[inline(always)]
     pub(crate) fn hot(
         future: S::Future,
         lease: Option<L>,

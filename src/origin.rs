@@ -67,7 +67,7 @@ impl Origins {
 
     /// What becomes of a request. That it has an `Authorization` of its own, and so passes, is only
     /// seen when the token is put in.
-    #[inline(always)]
+    #[inline(always)] // or a request costs 30 instructions more
     pub(crate) fn admit<B>(&self, request: &Request<B>) -> Admission {
         if request.method() == Method::CONNECT {
             return Admission::Pass;
@@ -124,7 +124,6 @@ impl Origin {
     }
 }
 
-#[inline]
 fn is_https(scheme: &str) -> Option<bool> {
     match scheme {
         "https" => Some(true),

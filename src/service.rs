@@ -127,12 +127,10 @@ where
     type Error = BoxError;
     type Future = ResponseFuture<S, T::Lease, R, B>;
 
-    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let lease = match self.shared.origins.admit(&request) {
             Admission::Pass => None,

@@ -1,68 +1,50 @@
-//! The cases by name: nothing, tower-http's constants, and this crate with each replay policy.
+//! The cases by name: nothing, a constant, and this crate with each replay policy.
 
 use std::{
-    future::{pending, ready},
+    future::{Future, ready},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header::AUTHORIZATION};
-use tower::{BoxError, Layer, Service};
-use tower_http::{auth::AddAuthorizationLayer, set_header::SetRequestHeaderLayer};
+use http::{HeaderValue, header::AUTHORIZATION};
+use nix::time::{ClockId, clock_gettime};
+use tower::{BoxError, Layer, ServiceExt};
+use tower_http::set_header::SetRequestHeaderLayer;
 use tower_oauth::{
     OAuthLayer, Token, TokenCache, fetch_fn,
     replay::{Buffered, ByClone, Never},
 };
 
 use crate::{
-    api::{Api, Inner, Request},
-    cpu,
+    api::{Inner, Request},
+    hot::{Hot, warm},
 };
 
-pub const ALL: &[&str] = &[
-    "none",
-    "srh",
-    "add_authorization",
-    "least",
-    "never",
-    "rejected_when",
-    "stale",
-    "empty_body",
-    "clone_body",
-    "buffer_body",
-];
-
-/// What is done with a case. A trait, because every case is a service of another type, and a box
-/// around it would be measured too.
-pub trait Drive {
-    type Output;
-
-    fn drive(self, api: impl Api) -> Self::Output;
-}
-
-/// Drives the case with this name in front of an inner service.
-pub fn with<D: Drive, const WORDS: usize>(case: &str, inner: Inner<WORDS>, drive: D) -> D::Output {
+/// The case with this name around an inner service, after its first request.
+pub fn service<const WORDS: usize>(case: &str, inner: Inner<WORDS>) -> Box<dyn Hot> {
     match case {
-        "none" => drive.drive(inner),
-        "srh" => {
-            drive.drive(SetRequestHeaderLayer::overriding(AUTHORIZATION, value()).layer(inner))
+        "none" => warm(inner),
+        // A constant with a reference count, as every value has that was made at run time.
+        "srh" => warm(SetRequestHeaderLayer::overriding(AUTHORIZATION, constant()).layer(inner)),
+        // The least that a layer with a token that ends can do: it reads the cheapest clock there
+        // is, and puts in a value that no two clones share.
+        "least" => {
+            let own = Own(constant());
+            warm(inner.map_request(move |mut request: Request| {
+                let Own(value) = &own;
+                clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).unwrap();
+                request.headers_mut().insert(AUTHORIZATION, value.clone());
+                request
+            }))
         }
-        "add_authorization" => drive.drive(AddAuthorizationLayer::bearer(&secret()).layer(inner)),
-        "never" => drive.drive(layer().replay(Never).layer(inner)),
-        "least" => drive.drive(Least { value: Own(value()), inner }),
-        "stale" => drive.drive(layer_of(stale()).replay(Never).layer(inner)),
-        "rejected_when" => {
-            let layer = layer().rejected_when(|head| head.status == StatusCode::UNAUTHORIZED);
-            drive.drive(layer.replay(Never).layer(inner))
-        }
-        "empty_body" => drive.drive(layer().layer(inner)),
-        "clone_body" => drive.drive(layer().replay(ByClone).layer(inner)),
-        "buffer_body" => drive.drive(layer().replay(Buffered::new(64 * 1024)).layer(inner)),
+        "never" => warm(layer(cache()).replay(Never).layer(inner)),
+        "if_empty" => warm(layer(cache()).layer(inner)),
+        "by_clone" => warm(layer(cache()).replay(ByClone).layer(inner)),
+        "buffered" => warm(layer(cache()).replay(Buffered::new(64 * 1024)).layer(inner)),
         _ => panic!("no such case: {case}"),
     }
 }
@@ -72,19 +54,11 @@ pub fn secret() -> String {
     "x".repeat(1024)
 }
 
-/// A constant with a reference count, as every value that was made at run time.
-fn value() -> HeaderValue {
+fn constant() -> HeaderValue {
     HeaderValue::from_maybe_shared(Bytes::from(format!("Bearer {}", secret()))).unwrap()
 }
 
-/// The least that a layer with a token that ends can do: it reads the cheapest clock there is, and
-/// puts in a value that no two clones share.
-#[derive(Clone)]
-struct Least<S> {
-    value: Own,
-    inner: S,
-}
-
+/// Its clones have bytes of their own.
 struct Own(HeaderValue);
 
 impl Clone for Own {
@@ -93,50 +67,25 @@ impl Clone for Own {
     }
 }
 
-impl<S: Service<Request>> Service<Request> for Least<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request) -> S::Future {
-        if cpu::coarse_clock() < Duration::MAX {
-            request.headers_mut().insert(AUTHORIZATION, self.value.0.clone());
-        }
-        self.inner.call(request)
-    }
+/// A cache whose fetcher responds at once.
+pub fn cache() -> TokenCache {
+    let token = || Token::bearer(secret()).with_lifetime(Duration::from_secs(3600));
+    TokenCache::new(fetch_fn(move |_| ready(Ok::<_, BoxError>(token()))))
 }
 
-/// A cache whose fetcher answers at once.
-pub fn cache() -> TokenCache {
-    TokenCache::new(fetch_fn(|_| {
-        ready(Ok::<_, BoxError>(Token::bearer(secret()).with_lifetime(Duration::from_secs(3600))))
-    }))
+/// A cache whose first, second .. fetch that is; and the number of fetches.
+pub fn counted<F>(
+    fetch: impl Fn(usize) -> F + Clone + Send + Sync + 'static,
+) -> (TokenCache, Arc<AtomicUsize>)
+where
+    F: Future<Output = Result<Token, BoxError>> + Send + 'static,
+{
+    let fetches = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&fetches);
+    (TokenCache::new(fetch_fn(move |_| fetch(counter.fetch_add(1, SeqCst) + 1))), fetches)
 }
 
 /// With an origin, so that all rules are on.
-fn layer() -> OAuthLayer {
-    layer_of(cache())
-}
-
-fn layer_of(tokens: TokenCache) -> OAuthLayer {
+pub fn layer(tokens: TokenCache) -> OAuthLayer {
     OAuthLayer::with_source(tokens).origin("https://api.example.com").unwrap()
-}
-
-/// A cache whose token is due while its refresh does not come.
-fn stale() -> TokenCache {
-    let fetches = Arc::new(AtomicUsize::new(0));
-    TokenCache::new(fetch_fn(move |_| {
-        let first = fetches.fetch_add(1, Relaxed) == 0;
-        async move {
-            if !first {
-                pending::<()>().await;
-            }
-            let token = Token::bearer(secret()).with_lifetime(Duration::from_secs(3600));
-            Ok::<_, BoxError>(token.with_age(Duration::from_secs(3000)))
-        }
-    }))
 }

@@ -1,11 +1,9 @@
-//! What the benches and the judging command `targets` share: the cases, the loads, and what counts.
+//! What the benches share: requests, the cases that they go through, and what happens to them.
+#![forbid(unsafe_code)]
 
-pub mod allocations;
 pub mod api;
 pub mod case;
-pub mod cpu;
-pub mod fetches;
+pub mod failures;
 pub mod herd;
 pub mod hot;
 pub mod memory;
-pub mod refresh;

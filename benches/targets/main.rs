@@ -1,96 +1,42 @@
-//! Measures, and judges: one row per target, and a failure if one is missed.
+//! What a request and a herd cost. Six of the rows have targets, and a missed one is a failure; the
+//! others are printed.
 //!
 //! ```sh
-//! cargo bench --bench targets               # everything, the peers too; writes RESULTS.md
-//! cargo bench --bench targets -- --quick    # what is the same in every run
+//! cargo bench --bench targets               # everything; writes RESULTS.md
+//! cargo bench --bench targets -- --quick    # the judged rows, which are the same in every run
 //! ```
 
-mod exact;
-mod full;
-mod instructions;
-mod pictures;
+mod callgrind;
+mod gates;
+mod printed;
 mod report;
-mod row;
 
-use std::{env, process::ExitCode};
+use std::{env, fs, process::ExitCode};
 
-use full::{Peers, Threads};
-use instructions::Instructions;
-use row::Row;
+use report::Report;
 
-const USAGE: &str = "\
-usage: cargo bench --bench targets -- [--quick] [--without-valgrind]
-  --quick             only what is the same in every run: instructions, allocations, numbers of
-                      fetches; no peer is built
-  --without-valgrind  judge without the rows that need it, and write nothing";
-
-/// Another compiler may move a count of instructions by so many, one way or the other.
-const SLACK: f64 = 30.0;
-
-/// What a quick run lets a count of instructions be: not much more than it was in the last full run,
-/// so that what was gained is not lost bit by bit.
-fn not_more_than_recorded(name: &str, target: f64) -> f64 {
-    report::recorded(name).map_or(target, |recorded| target.min(recorded)) + SLACK
-}
+const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
 
 fn main() -> ExitCode {
     // cargo says `--bench`, which means nothing here.
     let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    match args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        Some((instructions::LOOP, rest)) => {
-            instructions::run_loop(rest);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let quick = match args[..] {
+        [callgrind::LOOP, ref kind @ ..] => {
+            callgrind::run_loop(kind);
             return ExitCode::SUCCESS;
         }
-        Some((full::ROW, rest)) => {
-            full::run_row(rest);
-            return ExitCode::SUCCESS;
-        }
-        _ => {}
-    }
-    if let Some(unknown) =
-        args.iter().find(|arg| !matches!(arg.as_str(), "--quick" | "--without-valgrind"))
-    {
-        eprintln!("{unknown}: unknown\n{USAGE}");
-        return ExitCode::FAILURE;
-    }
-    let quick = args.iter().any(|arg| arg == "--quick");
-    let valgrind = !args.iter().any(|arg| arg == "--without-valgrind");
-    if valgrind && instructions::valgrind().is_none() {
-        eprintln!("valgrind, which counts instructions, is not installed");
-        return ExitCode::FAILURE;
-    }
-
-    let mut rows = Vec::new();
-    let mut print = |row: Row| {
-        println!("{row}");
-        rows.push(row);
+        [] => false,
+        ["--quick"] => true,
+        _ => panic!("usage: cargo bench --bench targets -- [--quick]"),
     };
-    let mut counts = valgrind.then(Instructions::default);
-    if let Some(counts) = &mut counts {
-        let limit = if quick { not_more_than_recorded } else { |_: &str, target| target };
-        exact::instructions(counts, limit, &mut print);
-    }
-    exact::allocations(&mut print);
-    exact::memory(&mut print);
-    exact::fetches(&mut print);
+    let mut report = Report::default();
+    report.head(&callgrind::version());
+    gates::judge(&mut report);
     if !quick {
-        let mut threads = Threads::default();
-        threads.measure();
-        full::herds(&mut print);
-        threads.measure();
-        let peers = valgrind.then(Peers::measure);
-        threads.measure();
-        threads.judge(&mut print);
-        if let (Some(counts), Some(peers)) = (&mut counts, &peers) {
-            peers.judge(&mut print);
-            if let Err(error) = report::write(&rows, counts, peers) {
-                eprintln!("RESULTS.md: {error}");
-                return ExitCode::FAILURE;
-            }
-        }
+        printed::print(&mut report);
+        fs::write(RESULTS, &report.text).expect("RESULTS.md can be written");
     }
-
-    let missed = rows.iter().filter(|row| !row.is_met()).count();
-    println!("{} targets, {missed} missed", rows.len());
-    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!("\n{} missed", report.missed);
+    if report.missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

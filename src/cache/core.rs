@@ -18,7 +18,7 @@ use super::{
     shards::{Record, Shards},
     slot::{Slot, Verdict},
     state::{Ended, Found, State},
-    sync::{Mutex, MutexGuard, lock},
+    sync::{Mutex, MutexGuard, lock, processors},
 };
 use crate::{
     error::Error,
@@ -66,7 +66,7 @@ impl Core {
             jitter,
             fetcher: Mutex::new(fetcher),
             locked: Mutex::new(Locked { state, is_closed: false }),
-            shards: Shards::new(),
+            shards: Shards::new(processors()),
         })
     }
 
@@ -194,8 +194,11 @@ impl Core {
 
     /// A record of what is used, from this thread's shard.
     fn record(self: &Arc<Self>, locked: &Locked, held: &Held) -> Result<Arc<Record<Self>>, Error> {
-        let record = || Record::new(held, Arc::clone(self)).map(Arc::new);
-        if locked.is_closed { record() } else { self.shards.mine_or(held, record) }
+        if locked.is_closed {
+            let header_value = held.token.header_value()?;
+            return Ok(Arc::new(Record::new(held, header_value, Arc::clone(self))));
+        }
+        self.shards.mine_or(held, Arc::clone(self))
     }
 
     /// Shows the slot, and whether a fetch is up.

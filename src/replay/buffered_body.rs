@@ -144,8 +144,9 @@ impl<B> Upload<B> {
     /// There is no further attempt: frees what the latest one does not need.
     fn stop_keeping(&mut self) {
         self.replayable = false;
+        self.tail = BytesMut::new();
         if self.next.is_none() {
-            (self.pieces, self.tail, self.trailers) = Default::default();
+            (self.pieces, self.trailers) = Default::default();
         }
     }
 }

@@ -15,7 +15,6 @@ impl<B: Clone + Send + 'static> Replay<B> for ByClone {
     type Body = B;
     type Kept = Request<B>;
 
-    #[inline]
     fn keep(&self, request: Request<B>) -> (Request<B>, Option<Request<B>>) {
         let kept = request.clone();
         (request, Some(kept))

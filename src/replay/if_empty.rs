@@ -17,7 +17,6 @@ impl<B: Body + Default> Replay<B> for IfEmpty {
     type Body = B;
     type Kept = Parts;
 
-    #[inline]
     fn keep(&self, request: Request<B>) -> (Request<B>, Option<Parts>) {
         let (head, body) = request.into_parts();
         let kept = body.is_end_stream().then(|| head.clone());

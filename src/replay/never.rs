@@ -14,7 +14,6 @@ impl<B> Replay<B> for Never {
     type Body = B;
     type Kept = Infallible;
 
-    #[inline]
     fn keep(&self, request: Request<B>) -> (Request<B>, Option<Infallible>) {
         (request, None)
     }

@@ -3,8 +3,12 @@
 //! ends as each model says, instead of by tasks of tokio.
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg tower_oauth_loom" LOOM_MAX_PREEMPTIONS=3 cargo test --release -p tower-oauth --lib model
+//! RUSTFLAGS="--cfg tower_oauth_loom" CARGO_TARGET_DIR=target/model LOOM_MAX_PREEMPTIONS=4 \
+//!     cargo test --release -p tower-oauth --lib model
 //! ```
+//!
+//! Two preemptions take a second, four take a minute, and without a bound it takes hours. The checks of
+//! `.ci/run` take two.
 
 use std::{
     future::Future,

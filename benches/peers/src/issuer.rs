@@ -18,7 +18,7 @@ use tower::BoxError;
 
 pub const LIFETIME: Duration = Duration::from_secs(3600);
 
-/// Answers every token request with another token, or with 503, after a delay; counts them.
+/// Responds to every token request with another token, or with 503, after a delay; counts them.
 #[derive(Clone, Debug)]
 pub struct Issuer(Arc<Inner>);
 
@@ -61,13 +61,13 @@ impl Issuer {
             tokio::time::sleep(self.0.delay).await;
         }
         if self.0.down {
-            return Err("the token endpoint answered 503".into());
+            return Err("the token endpoint responded with 503".into());
         }
         Ok(secret(number))
     }
 
-    /// The same as an answer of RFC 6749.
-    pub async fn answer(&self) -> (StatusCode, String) {
+    /// The same as a response of RFC 6749.
+    pub async fn response(&self) -> (StatusCode, String) {
         match self.issue().await {
             Ok(secret) => {
                 let json = serde_json::json!({
@@ -83,7 +83,7 @@ impl Issuer {
 
     /// The same as what a Kubernetes exec plugin prints.
     ///
-    /// kube-client asks for its first token while its layer is built. That one is answered at once,
+    /// kube-client asks for its first token while its layer is built. It is given at once,
     /// has expired and does not count, so that the first request is a cold one as for all others.
     async fn exec_credential(&self) -> (StatusCode, String) {
         let (secret, expires) = if self.0.exec_plugins.fetch_add(1, Relaxed) == 0 {
@@ -103,7 +103,7 @@ impl Issuer {
     }
 
     /// Serves it on a loopback port. On a thread of its own, because kube-client blocks the thread
-    /// that builds its layer until the first answer is there.
+    /// that builds its layer until the first response is there.
     pub fn listen(&self) -> Result<SocketAddr, BoxError> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
@@ -130,7 +130,7 @@ impl Issuer {
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
         let (status, body) = match request.uri().path() {
-            "/token" => self.answer().await,
+            "/token" => self.response().await,
             "/exec-credential" => self.exec_credential().await,
             _ => (StatusCode::NOT_FOUND, String::new()),
         };

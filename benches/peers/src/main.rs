@@ -1,33 +1,35 @@
 //! Drives other crates that attach bearer tokens through one harness, next to `tower-oauth`, so that
 //! they can be compared in one run. `README.md` says what is measured and how each peer is driven.
 
-mod allocations;
 mod api;
 mod case;
 mod exec_plugin;
 mod hot;
-mod instructions;
 mod issuer;
 mod peer;
+mod picture;
 mod resource;
+mod row;
 mod scenario;
 mod versions;
 
-use std::process::ExitCode;
+use std::{fs, process::ExitCode};
 
 use tower::BoxError;
 
+use row::Row;
+
 const USAGE: &str = "\
-usage: peers <command>
-  cases                                      the names of the cases
-  versions                                   the versions of the peers that are pinned
-  hot <case> [headers = 0] [iterations = 1000]
-                                             only the loop, for callgrind
-  instructions [case ...]                    instructions per request, by callgrind
-  allocations [case ...]                     allocations and bytes per request
-  herd | down | giveup | late401 [case ...]  numbers of token requests, and times
-  all [case ...]                             everything but `instructions`
-Without a case, all of them. Output: lines of `name value`; a line that starts with # is a note.";
+usage: peers [case ...]
+  without a case: measures all of them, and writes the table and the picture of the README
+  with cases: measures these, and prints the table
+       peers hot <case> <requests>
+  only the loop, to look at under callgrind";
+
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers.svg");
+/// What is between these lines of the README is written here.
+const MARKS: [&str; 2] = ["<!-- written by benches/peers -->\n", "<!-- end -->\n"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -42,36 +44,40 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &[&str]) -> Result<(), BoxError> {
-    let (command, args) = args.split_first().ok_or(USAGE)?;
-    match *command {
-        "cases" => case::ALL.iter().for_each(|case| println!("{case}")),
-        "versions" => versions::print(),
-        "hot" => {
-            let case = args.first().ok_or(USAGE)?;
-            let headers = args.get(1).map_or(Ok(0), |n| n.parse())?;
-            let iterations = args.get(2).map_or(Ok(1000), |n| n.parse())?;
-            hot::run(case, headers, iterations)?;
-        }
-        "instructions" => instructions::print(&case::chosen(case::ALL, args)?)?,
-        "allocations" => allocations::print(&case::chosen(case::ALL, args)?)?,
-        "herd" => scenario::herd(&case::chosen(case::CACHES, args)?)?,
-        "down" => scenario::down(&case::chosen(case::CACHES, args)?)?,
-        "giveup" => scenario::giveup(&case::chosen(case::CACHES, args)?)?,
-        "late401" => scenario::late401(&case::chosen(case::CACHES, args)?)?,
-        "all" => {
-            let cases = case::chosen(case::ALL, args)?;
-            let caches: Vec<_> =
-                cases.iter().copied().filter(|c| case::CACHES.contains(c)).collect();
-            versions::print();
-            allocations::print(&cases)?;
-            scenario::herd(&caches)?;
-            scenario::down(&caches)?;
-            scenario::giveup(&caches)?;
-            scenario::late401(&caches)?;
+    match args {
+        ["hot", case, requests] => {
+            let requests = requests.parse()?;
+            let mut result = Ok(());
+            // Counting allocations costs instructions, too.
+            allocation_counter::opt_out(|| result = hot::run(case, requests));
+            return result;
         }
         // What kube-client runs to get a token; see `peer/kube.rs`.
-        "exec-plugin" => exec_plugin::run(args.first().ok_or(USAGE)?)?,
-        _ => return Err(USAGE.into()),
+        ["exec-plugin", address] => return exec_plugin::run(address),
+        _ => {}
+    }
+    if args.iter().any(|arg| case::ALL.iter().all(|(case, _)| case != arg)) {
+        return Err(USAGE.into());
+    }
+    let none = (hot::instructions("none")?, hot::allocations("none")?);
+    let mut rows = Vec::new();
+    for (case, name) in case::ALL {
+        if args.is_empty() || args.contains(&case) {
+            eprintln!("{case}");
+            rows.push(Row::measure(case, name, none)?);
+        }
+    }
+    let table = row::table(&rows);
+    println!("{table}");
+    if args.is_empty() {
+        let readme = fs::read_to_string(README)?;
+        let split = readme.split_once(MARKS[0]).and_then(|(head, rest)| {
+            let (_, tail) = rest.split_once(MARKS[1])?;
+            Some((head, tail))
+        });
+        let (head, tail) = split.ok_or("the README has no place for the table")?;
+        fs::write(README, [head, MARKS[0], "\n", &table, "\n", MARKS[1], tail].concat())?;
+        fs::write(PICTURE, picture::of(&rows))?;
     }
     Ok(())
 }

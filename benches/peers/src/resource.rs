@@ -20,7 +20,7 @@ use crate::{
     issuer::secret,
 };
 
-/// Answers 200 at once.
+/// Responds with 200 at once.
 #[derive(Clone, Copy)]
 pub struct Instant;
 
@@ -40,7 +40,7 @@ impl Service<Request> for Instant {
     }
 }
 
-/// Answers 200 at once to a request with a token that an issuer may have issued.
+/// Responds with 200 at once to a request with a token that an issuer may have issued.
 pub fn strict() -> impl Api {
     service_fn(async |request: Request| {
         token(&request)?;
@@ -59,7 +59,7 @@ fn token(request: &Request) -> Result<HeaderValue, BoxError> {
 }
 
 /// Accepts the first token it sees for one request. All later requests with it are rejected, each
-/// when it is let through; requests with other tokens are answered at once.
+/// when it is let through; to requests with other tokens it responds at once.
 pub struct Late {
     old: OnceLock<HeaderValue>,
     arrived: AtomicUsize,

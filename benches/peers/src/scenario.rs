@@ -1,15 +1,12 @@
-//! What happens around a fetch: many callers at once, a dead endpoint, impatience, rejections.
+//! What happens around a fetch: a dead endpoint, impatience, rejections.
 
 mod down;
 mod giveup;
-mod herd;
 mod late401;
 
 use tower::BoxError;
 
-pub use self::{
-    down::print as down, giveup::print as giveup, herd::print as herd, late401::print as late401,
-};
+pub use self::{down::down, giveup::giveup, late401::late401};
 
 /// As a service runs: several threads.
 fn runtime() -> Result<tokio::runtime::Runtime, BoxError> {

@@ -1,16 +1,12 @@
 //! The versions that are pinned.
 
-pub fn print() {
-    for line in include_str!("../Cargo.toml").lines() {
-        if let Some((name, version)) = pinned(line) {
-            println!("version.{name} {version}");
-        }
-    }
-}
-
-/// The name and the version of a line like `name = "=1.2.3"` or `name = { version = "=1.2.3" }`.
-fn pinned(line: &str) -> Option<(&str, &str)> {
-    let (name, rest) = line.split_once(" = ")?;
-    let (_, version) = rest.split_once("\"=")?;
-    Some((name, version.split_once('"')?.0))
+/// `name 1.2.3` for every line like `name = "=1.2.3"` or `name = { version = "=1.2.3" }`, if it is
+/// the name of something that is shown.
+pub fn of(is_shown: impl Fn(&str) -> bool) -> String {
+    let pinned = |line: &str| {
+        let (name, rest) = line.split_once(" = ")?;
+        let (_, version) = rest.split_once("\"=")?;
+        is_shown(name).then_some(format!("{name} {}", version.split_once('"')?.0))
+    };
+    include_str!("../Cargo.toml").lines().filter_map(pinned).collect::<Vec<_>>().join(", ")
 }

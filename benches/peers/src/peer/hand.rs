@@ -8,7 +8,7 @@ use std::{
 
 use http::{HeaderValue, StatusCode, header::AUTHORIZATION};
 use oauth2::{
-    AccessToken, ClientId, Secret, EndpointNotSet, EndpointSet, HttpRequest, TokenResponse,
+    AccessToken, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest, TokenResponse,
     TokenUrl, basic::BasicClient,
 };
 use tokio::sync::Mutex;
@@ -19,13 +19,13 @@ use crate::{
     issuer::Issuer,
 };
 
-/// oauth2 keeps no token; its documentation ends with the answer. The rest is what is found in
+/// oauth2 keeps no token; its documentation ends with the response. The rest is what is found in
 /// applications: the lock is held while a token is fetched, and a 401 empties it.
 ///
-/// Wrapper: an async fn before the request and a look at the answer, thus a `service_fn`.
+/// Wrapper: an async fn before the request and a look at the response, thus a `service_fn`.
 pub fn service(issuer: &Issuer, resource: impl Api) -> Result<impl Api, BoxError> {
     let client = BasicClient::new(ClientId::new("id".into()))
-        .set_client_secret(Secret::new("secret".into()))
+        .set_client_secret(ClientSecret::new("secret".into()))
         .set_token_uri(TokenUrl::new("https://idp.example.com/token".into())?);
     let tokens = Arc::new(Tokens { client, issuer: issuer.clone(), held: Mutex::new(None) });
     Ok(service_fn(move |mut request: Request| {
@@ -73,14 +73,14 @@ impl Tokens {
         let http = |_: HttpRequest| {
             let issuer = self.issuer.clone();
             async move {
-                let (status, body) = issuer.answer().await;
-                let mut answer = http::Response::new(body.into_bytes());
-                *answer.status_mut() = status;
-                Ok::<_, Infallible>(answer)
+                let (status, body) = issuer.response().await;
+                let mut response = http::Response::new(body.into_bytes());
+                *response.status_mut() = status;
+                Ok::<_, Infallible>(response)
             }
         };
-        let answer = self.client.exchange_client_credentials().request_async(&http).await?;
-        let lifetime = answer.expires_in().unwrap_or(Duration::from_secs(300));
-        Ok(Held { token: answer.access_token().clone(), expires_at: Instant::now() + lifetime })
+        let response = self.client.exchange_client_credentials().request_async(&http).await?;
+        let lifetime = response.expires_in().unwrap_or(Duration::from_secs(300));
+        Ok(Held { token: response.access_token().clone(), expires_at: Instant::now() + lifetime })
     }
 }

@@ -1,4 +1,4 @@
-//! huskarl: an authorizer that makes headers and looks at answers.
+//! huskarl: an authorizer that makes headers and looks at responses.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use huskarl::{
     cache::{GrantTokenSource, InMemoryRefreshTokenStore, InMemoryTokenCache},
     core::{
         Error,
-        client_auth::Secret,
+        client_auth::ClientSecret,
         http::{HttpClient, HttpResponse, Idempotency},
         platform::MaybeSendBoxFuture,
         secrets::{ProvidedSecret, SecretString},
     },
-    grant::token_endpoint::{ClientCredentialsGrant, ClientCredentialsGrantParameters},
+    grant::client_credentials::{ClientCredentialsGrant, ClientCredentialsGrantParameters},
 };
 use tower::{BoxError, ServiceExt, service_fn};
 
@@ -25,13 +25,13 @@ use crate::{
 
 /// Its whole chain, grant and circuit breaker included; only the HTTP client below is a mock.
 ///
-/// Wrapper: it makes headers before the request and wants to see every answer (`process_response`),
+/// Wrapper: it makes headers before the request and wants to see every response (`process_response`),
 /// so that a filter will not do and a `service_fn` around both is the least. It does not send a
 /// rejected request again: that part of the documented loop is the application's.
 pub fn service(issuer: &Issuer, resource: impl Api) -> Result<impl Api, BoxError> {
     let grant = ClientCredentialsGrant::builder()
         .client_id("id")
-        .client_auth(Secret::new(ProvidedSecret::new(SecretString::from("secret"))))
+        .client_auth(ClientSecret::new(ProvidedSecret::new(SecretString::from("secret"))))
         .token_endpoint("https://idp.example.com/token".parse()?)
         .http_client(Mock(issuer.clone()))
         .build();
@@ -65,7 +65,7 @@ impl HttpClient for Mock {
         _: Idempotency,
     ) -> MaybeSendBoxFuture<'_, Result<HttpResponse, Error>> {
         Box::pin(async {
-            let (status, body) = self.0.answer().await;
+            let (status, body) = self.0.response().await;
             Ok(HttpResponse { status, headers: HeaderMap::new(), body: body.into() })
         })
     }

@@ -9,11 +9,11 @@ use crate::{
 };
 
 /// With its default, which sends a rejected request again.
-pub fn empty_body(issuer: &Issuer, resource: impl Api) -> Result<impl Api, BoxError> {
+pub fn default(issuer: &Issuer, resource: impl Api) -> Result<impl Api, BoxError> {
     Ok(layer(issuer)?.layer(resource))
 }
 
-/// Without sending anything again, like all the other cases.
+/// Without sending anything again, as all the other cases.
 pub fn never(issuer: &Issuer, resource: impl Api) -> Result<impl Api, BoxError> {
     Ok(layer(issuer)?.replay(Never).layer(resource))
 }

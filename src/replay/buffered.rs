@@ -1,9 +1,10 @@
-use http::{Request, request::Parts};
+use http::Request;
 use http_body::Body;
 
 use crate::replay::{
     Replay,
     buffered_body::{BufferedBody, KeptBody},
+    head::KeptHead,
 };
 
 /// Streams any body through and keeps a copy of its bytes, up to a limit, to send them again.
@@ -53,16 +54,16 @@ impl Buffered {
 #[diagnostic::do_not_recommend]
 impl<B: Body + Send + 'static> Replay<B> for Buffered {
     type Body = BufferedBody<B>;
-    type Kept = (Parts, KeptBody<B>);
+    type Kept = (KeptHead, KeptBody<B>);
 
     fn keep(&self, request: Request<B>) -> (Request<BufferedBody<B>>, Option<Self::Kept>) {
+        let kept_head = KeptHead::of(&request);
         let (head, body) = request.into_parts();
         let (body, kept) = BufferedBody::first(body, self.limit);
-        let kept = (head.clone(), kept);
-        (Request::from_parts(head, body), Some(kept))
+        (Request::from_parts(head, body), Some((kept_head, kept)))
     }
 
     fn again(&self, (head, body): &mut Self::Kept) -> Option<Request<BufferedBody<B>>> {
-        Some(Request::from_parts(head.clone(), body.again()?))
+        head.again(body.again()?)
     }
 }

@@ -1,6 +1,6 @@
 use http::Request;
 
-use crate::replay::Replay;
+use crate::replay::{Replay, head::KeptHead};
 
 /// Replays a clone of the request, for bodies whose clones share their bytes, such as
 /// `http_body_util::Full<Bytes>`.
@@ -13,14 +13,14 @@ pub struct ByClone;
 #[diagnostic::do_not_recommend]
 impl<B: Clone + Send + 'static> Replay<B> for ByClone {
     type Body = B;
-    type Kept = Request<B>;
+    type Kept = (KeptHead, B);
 
-    fn keep(&self, request: Request<B>) -> (Request<B>, Option<Request<B>>) {
-        let kept = request.clone();
+    fn keep(&self, request: Request<B>) -> (Request<B>, Option<Self::Kept>) {
+        let kept = (KeptHead::of(&request), request.body().clone());
         (request, Some(kept))
     }
 
-    fn again(&self, kept: &mut Request<B>) -> Option<Request<B>> {
-        Some(kept.clone())
+    fn again(&self, (head, body): &mut Self::Kept) -> Option<Request<B>> {
+        head.again(body.clone())
     }
 }

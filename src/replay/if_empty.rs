@@ -1,7 +1,7 @@
-use http::{Request, request::Parts};
+use http::Request;
 use http_body::Body;
 
-use crate::replay::Replay;
+use crate::replay::{Replay, head::KeptHead};
 
 /// Replays requests whose body is known to be empty, such as most GET requests. The default.
 ///
@@ -15,15 +15,14 @@ pub struct IfEmpty;
 #[diagnostic::do_not_recommend]
 impl<B: Body + Default> Replay<B> for IfEmpty {
     type Body = B;
-    type Kept = Parts;
+    type Kept = KeptHead;
 
-    fn keep(&self, request: Request<B>) -> (Request<B>, Option<Parts>) {
-        let (head, body) = request.into_parts();
-        let kept = body.is_end_stream().then(|| head.clone());
-        (Request::from_parts(head, body), kept)
+    fn keep(&self, request: Request<B>) -> (Request<B>, Option<KeptHead>) {
+        let kept = request.body().is_end_stream().then(|| KeptHead::of(&request));
+        (request, kept)
     }
 
-    fn again(&self, kept: &mut Parts) -> Option<Request<B>> {
-        Some(Request::from_parts(kept.clone(), B::default()))
+    fn again(&self, kept: &mut KeptHead) -> Option<Request<B>> {
+        kept.again(B::default())
     }
 }

@@ -3,6 +3,7 @@
 mod buffered;
 mod buffered_body;
 mod by_clone;
+mod head;
 mod if_empty;
 mod never;
 

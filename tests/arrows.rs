@@ -24,7 +24,7 @@ const MAP: &[Room] = &[
             ("source", &["error", "token"]),
             ("rejection", &["source"]),
             ("fetch", &["error", "token"]),
-            ("cache", &["error", "fetch", "source", "token"]),
+            ("cache", &["error", "fetch", "runtime", "source", "token"]),
             ("http_service", &["error"]),
             ("deadline", &["error", "runtime"]),
             (

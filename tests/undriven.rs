@@ -115,6 +115,43 @@ fn on_a_runtime_without_timers() {
     assert_eq!(kind, ErrorKind::NoRuntime);
 }
 
+/// It waits by the runtime's handle, which drives nothing.
+#[test]
+fn on_a_runtime_that_was_only_entered() {
+    let runtime = undriven();
+    let cache = first_hangs();
+    let kind = answered(2 * ANSWERED, move || kind(runtime.handle().block_on(cache.token())));
+    assert_eq!(kind, ErrorKind::Timeout);
+}
+
+#[test]
+fn suspended_on_a_runtime_without_timers() {
+    let fetches = Arc::new(AtomicUsize::new(0));
+    let fetcher = fetch_fn(move |_| {
+        let number = fetches.fetch_add(1, SeqCst);
+        async move {
+            if number > 0 {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, BoxError>(Token::bearer("abc"))
+        }
+    });
+    // The patience of five seconds is what ends it.
+    let cache = TokenCache::builder(fetcher).build();
+    let runtime = undriven();
+    let lease = runtime.block_on(cache.lease()).unwrap();
+    thread::sleep(Duration::from_millis(1100));
+    runtime.block_on(async {
+        assert!(poll(pin!(cache.refresh()), Waker::noop()).is_pending());
+    });
+    let another = answered(Duration::from_secs(10), move || {
+        let without_timers = Builder::new_current_thread().build().unwrap();
+        without_timers.block_on(async { tokio::spawn(lease.reject()).await }).unwrap()
+    });
+    assert!(another.unwrap().is_none());
+    drop(runtime);
+}
+
 #[test]
 fn moved_to_another_runtime_after_the_first_poll() {
     let (runtime, cache) = (undriven(), first_hangs());

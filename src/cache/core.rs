@@ -93,7 +93,7 @@ impl Core {
         let now = self.clock.now();
         let mut locked = self.lock();
         let (held, refresh) = locked.state.usable(here, now)?;
-        // A refresh that began is launched all the same.
+        // No token is held that no header can carry, but for a fixed one, which is never refreshed.
         Some((self.record(&locked, &held).ok()?, refresh))
     }
 
@@ -111,8 +111,11 @@ impl Core {
     pub(super) fn reject(&self, token: &Token, here: Option<Id>) -> (Verdict, Option<Up>) {
         let now = self.clock.now();
         let mut locked = self.lock();
+        let before = locked.state.slot.used_id();
         let rejected = locked.state.reject(token, here, now);
-        self.shards.clear();
+        if locked.state.slot.used_id() != before {
+            self.shards.clear();
+        }
         rejected
     }
 
@@ -145,13 +148,14 @@ impl Core {
     ) -> Woken {
         let (now, jitter) = (self.clock.now(), self.jitter());
         let mut locked = self.lock();
+        if !locked.state.take(flight) {
+            // The result is dropped after the lock is free: it may run foreign code.
+            return Woken::nobody();
+        }
         // Kept until the lock is free: dropping the error may run foreign code too.
         let _last_error = locked.state.slot.pauses.failure().map(|failure| failure.error.clone());
         let state = &mut locked.state;
-        let Some(ended) = state.complete(flight, result, &self.policy, called_at, now, jitter)
-        else {
-            return Woken::nobody();
-        };
+        let ended = state.complete(flight, result, &self.policy, called_at, now, jitter);
         self.shards.clear();
         drop(locked);
         let Ended { outcome, suspension, error, refreshes_too_fast } = ended;
@@ -161,7 +165,7 @@ impl Core {
         if refreshes_too_fast {
             tracing::warn!(
                 target: "tower_oauth",
-                "the resource server rejected four tokens within minutes; \
+                "four tokens in a row were rejected soon after they came; \
                  does another process use this client, so that each new token ends the one before?"
             );
         }

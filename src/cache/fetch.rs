@@ -9,7 +9,8 @@ use std::{
 };
 
 use tokio::{
-    runtime::{Handle, Id},
+    runtime::{Handle, Id, RuntimeFlavor},
+    task::try_id,
     time::sleep,
 };
 
@@ -24,6 +25,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     fetch::TokenRequest,
+    runtime::timer,
     token::Token,
 };
 
@@ -51,11 +53,16 @@ impl Here {
             self.launch(core, begun);
         }
         if let (Some(patience), Some(runtime)) = (patience, &self.0) {
-            let (core, flight) = (Arc::downgrade(core), Arc::downgrade(&flight));
-            runtime.spawn(async move {
-                sleep(patience).await;
-                give_up(&core, &flight, Outcome::Lost);
-            });
+            match timer(patience) {
+                Some(patience) => {
+                    let (core, flight) = (Arc::downgrade(core), Arc::downgrade(&flight));
+                    runtime.spawn(async move {
+                        patience.await;
+                        give_up(&core, &flight, Outcome::Lost);
+                    });
+                }
+                None => watch(core, &flight),
+            }
         }
         self.watch(core, &flight);
         flight
@@ -77,14 +84,26 @@ impl Here {
     /// its tasks run too, its own timeout does.
     pub(super) fn watch(&self, core: &Arc<Core>, flight: &Arc<InFlight>) {
         let info = &flight.info;
-        let is_here = self.id().is_some_and(|here| info.runtime == Some(here));
+        // Workers drive their runtime by themselves. On a current-thread runtime whoever is not a
+        // task may only have entered it, and be all alone.
+        let is_here = self.0.as_ref().is_some_and(|here| {
+            info.runtime == Some(here.id())
+                && (here.runtime_flavor() != RuntimeFlavor::CurrentThread || try_id().is_some())
+        });
         // Relaxed: it decides only who of several asks the watch, not what anybody sees.
-        if is_here || info.is_watched.swap(true, Ordering::Relaxed) {
-            return;
+        if !is_here {
+            watch(core, flight);
         }
-        let (core, flight) = (Arc::downgrade(core), Arc::downgrade(flight));
-        watch::at(info.overdue_at, move || give_up(&core, &flight, Outcome::Overdue));
     }
+}
+
+fn watch(core: &Arc<Core>, flight: &Arc<InFlight>) {
+    if flight.info.is_watched.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let (overdue_at, core, flight) =
+        (flight.info.overdue_at, Arc::downgrade(core), Arc::downgrade(flight));
+    watch::at(overdue_at, move || give_up(&core, &flight, Outcome::Overdue));
 }
 
 fn give_up(core: &Weak<Core>, flight: &Weak<InFlight>, why: Outcome<Result<Held, Error>>) {

@@ -30,7 +30,9 @@ impl Held {
         let left = deadlines.usable_until.saturating_sub(now);
         let next = now.saturating_add((left * 4 / 5).max(5 * SECOND));
         deadlines.refresh_at = next.min(deadlines.usable_until);
-        Self { token: self.token.clone(), deadlines }
+        // With its new lifetime: a cache behind this one goes by it.
+        let lifetime = deadlines.expires_at.saturating_sub(deadlines.born_at);
+        Self { token: self.token.clone().with_lifetime(lifetime), deadlines }
     }
 }
 

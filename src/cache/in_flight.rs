@@ -49,4 +49,9 @@ impl Up {
     pub(super) fn joined(flight: &Arc<InFlight>) -> Self {
         Self { flight: Arc::clone(flight), begun: None, patience: None }
     }
+
+    /// Whether the flight to wait for is the fetch that has just begun.
+    pub(super) fn leads(&self) -> bool {
+        self.begun.as_ref().is_some_and(|begun| Arc::ptr_eq(&begun.flight, &self.flight))
+    }
 }

@@ -46,8 +46,9 @@ impl Default for RefreshPolicy {
 }
 
 impl RefreshPolicy {
-    /// Replacement a token at this age at the latest, however long it lives. Less than a second counts
-    /// as a second. Default: its lifetime alone decides.
+    /// Refresh a token at this age at the latest, however long it lives. Less than a second counts
+    /// as a second. Default: its lifetime alone decides. A secret that comes again is asked for again as
+    /// [the rules](crate::docs::rules) say, whatever stands here.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age;

@@ -115,6 +115,11 @@ impl Slot {
         }
     }
 
+    /// Which token is used, if any.
+    pub(super) fn used_id(&self) -> Option<u64> {
+        self.used().map(|held| held.token.id())
+    }
+
     /// The newest token, used or not.
     pub(super) fn newest(&self) -> Option<&Held> {
         self.newest.as_ref()
@@ -190,17 +195,18 @@ impl Slot {
         now: Duration,
     ) -> Result<(), Error> {
         let Some(newest) = &mut self.newest else { return Ok(()) };
-        let is_same = newest.token.id() == token.id();
+        let says_nothing =
+            newest.token.id() == token.id() && newest.token.lifetime() == token.lifetime();
         let why = match () {
             () if self.is_bad && for_rejected => {
                 "it is the token that the resource server rejected"
             }
-            () if is_same && !newest.is_usable(now) => {
+            () if says_nothing && !newest.is_usable(now) => {
                 "it is the token that was to be replaced, and that one has expired"
             }
             () => {
                 // The very same token, and not another response with its secret, says nothing new.
-                let deadlines = if is_same { newest.deadlines } else { deadlines };
+                let deadlines = if says_nothing { newest.deadlines } else { deadlines };
                 *newest = newest.again(deadlines, now);
                 return Ok(());
             }
@@ -245,7 +251,6 @@ impl Slot {
         now: Duration,
     ) -> Verdict {
         self.settle(now);
-        self.rejected_at = Some(now);
         let fallback = self.fallback.take_if(|fallback| fallback.held.token.id() == id);
         let newest = self.newest.as_ref().filter(|held| held.is_usable(now));
         let counts = match (newest, fallback) {
@@ -258,6 +263,7 @@ impl Slot {
             return Verdict::Superseded;
         }
         self.is_bad = true;
+        self.rejected_at = Some(now);
         if let Some(fallback) = &mut self.fallback {
             fallback.fall_back(now);
             return Verdict::Superseded;
@@ -271,7 +277,9 @@ impl Slot {
     /// The token `id` is revoked, and not just not accepted yet: there is nothing to fall back on.
     pub(super) fn drop_fallback(&mut self, id: u64, now: Duration) {
         self.settle(now);
-        if self.newest.as_ref().is_some_and(|held| held.token.id() == id) {
+        // It stays if nothing can be fetched now: what is revoked must not be used in its place.
+        let is_newest = self.newest.as_ref().is_some_and(|held| held.token.id() == id);
+        if is_newest && !self.pauses.ignores_rejections(now) {
             self.fallback = None;
         }
     }

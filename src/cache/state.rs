@@ -186,8 +186,7 @@ impl State {
         called_at: Duration,
         now: Duration,
         jitter: f64,
-    ) -> Option<Ended> {
-        self.take(flight)?;
+    ) -> Ended {
         let reason = flight.info.reason;
         let by_rejection = reason == RefreshReason::Rejected;
         self.slot.settle(now);
@@ -222,12 +221,12 @@ impl State {
                 ended.error = Some(error);
             }
         }
-        Some(ended)
+        ended
     }
 
     /// A flight ends without a result. Gives the suspension that ends with it.
     pub(super) fn give_up(&mut self, flight: &Arc<InFlight>) -> Option<Arc<InFlight>> {
-        if self.take(flight).is_some() {
+        if self.take(flight) {
             // Whoever waits begins another fetch. If that is lost too, none can end here.
             if self.lost_at.replace(Instant::now()).is_some_and(is_recent) {
                 self.slot.suspension.give_up();
@@ -240,8 +239,8 @@ impl State {
     }
 
     /// Takes a fetch out, if it is the one that is up.
-    fn take(&mut self, flight: &Arc<InFlight>) -> Option<Arc<InFlight>> {
-        self.in_flight.take_if(|up| Arc::ptr_eq(up, flight))
+    pub(super) fn take(&mut self, flight: &Arc<InFlight>) -> bool {
+        self.in_flight.take_if(|up| Arc::ptr_eq(up, flight)).is_some()
     }
 
     /// No handle is left: whatever is up ends.

@@ -34,12 +34,15 @@ impl Waiting {
 
     /// Waits for this flight from now on.
     pub(super) fn wait_for(&mut self, up: Up, here: &Here) -> Result<(), Error> {
-        if up.begun.is_none() && is_fetching_for(&self.core) {
+        let is_new = up.begun.is_some();
+        self.leads = up.leads();
+        self.begun = self.begun.saturating_add(u8::from(self.leads));
+        // First: a suspension that has just begun has to end, whoever waits for it.
+        let flight = here.tend(&self.core, up);
+        if !is_new && is_fetching_for(&self.core) {
             return Err(Error::new(ErrorKind::Recursive));
         }
-        self.leads = up.begun.is_some();
-        self.begun += u8::from(self.leads);
-        self.waiter = Some(Waiter::new(here.tend(&self.core, up)));
+        self.waiter = Some(Waiter::new(flight));
         Ok(())
     }
 
@@ -60,6 +63,6 @@ impl Waiting {
         };
         // Whoever comes first begins another one, on its own runtime. Two of one's own say that none
         // can end here; one may have been left behind on a runtime that this came from.
-        Poll::Ready(if self.leads && self.begun == 2 { Err(Error::new(kind)) } else { Ok(None) })
+        Poll::Ready(if self.leads && self.begun >= 2 { Err(Error::new(kind)) } else { Ok(None) })
     }
 }

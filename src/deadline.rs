@@ -1,7 +1,11 @@
 //! The deadline of a gRPC call, as its `grpc-timeout` header says it: the only one that the layer can
 //! see.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header::HeaderName};
 use tokio::time::Instant;
@@ -57,14 +61,19 @@ impl Deadline {
     }
 }
 
-/// Waits for this until the deadline, if there is one.
-pub(crate) async fn within<T>(
-    deadline: Option<Deadline>,
-    work: impl Future<Output = T>,
-) -> Result<T, Error> {
+/// Waits for this until the deadline, if there is one. Only then there is a box, so that requests
+/// without a deadline, of which many may wait, need not make room for a timer.
+pub(crate) async fn within<F>(deadline: Option<Deadline>, work: F) -> Result<F::Output, Error>
+where
+    F: Future + Send,
+{
     match deadline {
-        Some(deadline) => in_time(deadline.left(), pin!(work)).await.ok_or_else(exceeded),
         None => Ok(work.await),
+        Some(deadline) => {
+            let work = async move { in_time(deadline.left(), pin!(work)).await };
+            let work: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(work);
+            work.await.ok_or_else(exceeded)
+        }
     }
 }
 

@@ -46,7 +46,8 @@ use crate::{
 /// # With other layers
 ///
 /// A retry layer goes above this one, so that each attempt gets the token of its moment. A timeout
-/// above this layer includes the wait for a token; one below does not.
+/// above this layer includes the wait for a token; one below does not. The deadline of a gRPC call
+/// includes it too: see [`grpc_status`](crate::grpc_status).
 #[derive(Clone)]
 #[must_use]
 pub struct OAuthLayer<T = TokenCache, R = IfEmpty> {

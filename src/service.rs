@@ -73,6 +73,10 @@ use crate::{
 /// The response future fails with the inner service's own error or with an [`Error`]. The type is
 /// `tower::BoxError` for both, and [`Error::find`] finds ours. `poll_ready` only ever fails with the
 /// inner service's error, since a `tower::buffer` above would not recover from one.
+///
+/// A response that rejects the token is given as it came if there is no other token. But it holds its
+/// place in a limit or in an HTTP/2 window, so it is dropped if another token takes longer than a second;
+/// if none comes, the error is one of the kind [`ErrorKind::Rejected`], which has its status.
 pub struct OAuthService<S, T = TokenCache, R = IfEmpty> {
     inner: S,
     replay: R,

@@ -205,11 +205,13 @@ pub trait Lease: Sized + Send + 'static {
 
     /// The resource server rejected the token. Gives the lease on another one, which may take a
     /// refresh, or `None` if there is no other one now. After an error, which says why the refresh
-    /// failed, the request is not sent again either, and its response stands.
+    /// failed, the request is not sent again either.
     ///
+    /// Each response is judged, that of a replay too, so the lease that this gives may be rejected in
+    /// turn. If nobody waits for another token, what this gives is polled once and then dropped.
     fn reject(self) -> Self::Replacement;
 
-    /// The request could not be sent with this token, which is no longer [usable](Self::is_usable).
+    /// A replay could not be sent with this token before it was no longer [usable](Self::is_usable).
     /// Gives the lease on the token of the moment, which can be the same again.
     fn reacquire(self) -> Self::Replacement;
 }

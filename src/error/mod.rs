@@ -1,8 +1,9 @@
 //! What can go wrong, in one type that everyone who waited can share.
 
+mod chain;
 mod kind;
 
-use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
@@ -143,19 +144,6 @@ impl Error {
         self
     }
 
-    /// Finds an error of this crate in `error` or anywhere in the chain of its sources, also in a box,
-    /// in an [`Arc`] and in an [`io::Error`], which do not show it in that chain.
-    pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            if let Some(ours) = ours(error) {
-                return Some(ours);
-            }
-            next = inside(error).or_else(|| error.source());
-        }
-        None
-    }
-
     /// What kind of error this is.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -208,29 +196,10 @@ impl Error {
         }
     }
 
-    /// The error as it is logged.
-    pub(crate) fn with_causes(&self) -> WithCauses<'_> {
-        WithCauses(self)
-    }
-
     /// The token endpoint's `Retry-After`, whatever the cache made of it.
     pub(crate) fn asked_to_wait(&self) -> Option<Duration> {
         self.details.retry_after
     }
-}
-
-/// An error of this crate, bare or in a pointer.
-fn ours<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
-    let boxed = || error.downcast_ref::<Box<Error>>().map(|error| &**error);
-    let shared = || error.downcast_ref::<Arc<Error>>().map(|error| &**error);
-    error.downcast_ref().or_else(boxed).or_else(shared)
-}
-
-/// The error that this one stands for, and leaves out of its chain.
-fn inside<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
-    let io = || Some(error.downcast_ref::<io::Error>()?.get_ref()? as _);
-    let shared = || Some(&**error.downcast_ref::<Arc<dyn StdError + Send + Sync>>()? as _);
-    io().or_else(shared)
 }
 
 impl fmt::Display for Error {
@@ -248,25 +217,6 @@ impl fmt::Display for Error {
         ];
         f.write_str(self.kind.message())?;
         parts.iter().flatten().try_for_each(|part| f.write_str(part))
-    }
-}
-
-/// An error and all of its causes in one line, each of them once.
-pub(crate) struct WithCauses<'a>(&'a Error);
-
-impl fmt::Display for WithCauses<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = self.0.to_string();
-        let mut next = StdError::source(self.0);
-        while let Some(cause) = next {
-            let text = cause.to_string();
-            // Many errors have their cause's text in their own.
-            if !line.contains(&text) {
-                line = format!("{line}: {text}");
-            }
-            next = cause.source();
-        }
-        f.write_str(&line)
     }
 }
 

@@ -8,6 +8,9 @@ use http::{
 /// Longer values are cloned: from here on a copy costs more than a count that is shared.
 const COPIED_AT_MOST: usize = 512;
 
+/// A name and a value are seldom longer than that, on average.
+const USUAL: usize = 64;
+
 // What is written beside a value's length.
 const SENSITIVE: u16 = 1 << 15;
 const CLONED: u16 = 1 << 14;
@@ -38,11 +41,9 @@ impl KeptHead {
             uri.authority().map_or("", Authority::as_str),
             uri.path_and_query().map_or("", PathAndQuery::as_str),
         ];
-        let mut size = uri.iter().map(|part| part.len()).sum();
-        for (name, value) in headers {
-            size += 4 + name.as_str().len() + copied(value).len();
-        }
-        let mut bytes = Vec::with_capacity(size);
+        let length = uri.iter().map(|part| part.len()).sum::<usize>();
+        // To count first would cost more than a guess that is usually enough.
+        let mut bytes = Vec::with_capacity(length + headers.len() * USUAL);
         uri.iter().for_each(|part| bytes.extend_from_slice(part.as_bytes()));
         let mut cloned = Vec::new();
         for (name, value) in headers {
@@ -56,6 +57,10 @@ impl KeptHead {
                 cloned.push(value.clone());
             }
             let ([a, b], [c, d]) = ((name.len() as u16).to_ne_bytes(), beside.to_ne_bytes());
+            let more = 4 + name.len() + copy.len();
+            if more > bytes.capacity() - bytes.len() {
+                grow(&mut bytes, more);
+            }
             bytes.extend_from_slice(&[a, b, c, d]);
             bytes.extend_from_slice(name);
             bytes.extend_from_slice(copy);
@@ -124,13 +129,26 @@ fn some(part: &[u8]) -> Option<&[u8]> {
     Some(part).filter(|part| !part.is_empty())
 }
 
+/// Makes room for so many more bytes, and leaves no copy behind.
+#[cold]
+fn grow(bytes: &mut Vec<u8>, more: usize) {
+    let mut larger = Vec::with_capacity(2 * (bytes.len() + more));
+    larger.extend_from_slice(bytes);
+    overwrite(bytes);
+    *bytes = larger;
+}
+
+/// Cookies and API keys may be in it. Written at once and not byte by byte, as `zeroize` would: that costs
+/// more than all the rest.
+fn overwrite(bytes: &mut [u8]) {
+    bytes.fill(0);
+    // Or the compiler finds that nobody reads it.
+    black_box(bytes);
+}
+
 impl Drop for KeptHead {
-    /// Cookies and API keys may be in it. Written at once and not byte by byte, as `zeroize` would: that
-    /// costs more than all the rest.
     fn drop(&mut self) {
-        self.bytes.fill(0);
-        // Or the compiler finds that nobody reads it.
-        black_box(&mut self.bytes[..]);
+        overwrite(&mut self.bytes);
     }
 }
 

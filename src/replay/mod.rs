@@ -16,6 +16,9 @@ pub use self::{
 
 /// How a request is sent again when its token was rejected.
 ///
+/// It is sent three times at most: with a token, with the one before, which may still be good
+/// ([`docs::rules`](crate::docs::rules)), and with the one after both.
+///
 /// | policy | body it takes | what it does |
 /// |---|---|---|
 /// | [`IfEmpty`] (default) | `http_body::Body + Default` | replays requests whose body is known to be empty |

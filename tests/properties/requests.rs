@@ -1,0 +1,127 @@
+//! What requests find in a model.
+
+use std::{mem, task::Poll, time::Duration};
+
+use tokio::time::Instant;
+use tower_oauth::{Error, ErrorKind, RefreshReason};
+
+use crate::{model::Model, support::secs};
+
+/// What somebody waits for who has no token.
+#[derive(Default)]
+pub(crate) struct Wait {
+    flight: Option<usize>,
+    /// It is a suspension, which ends by then.
+    until: Option<Instant>,
+    is_polled: bool,
+}
+
+impl Model {
+    /// Somebody looked whether there is a token, and found this one.
+    pub(crate) fn looked(&mut self, found: Option<u64>, now: Duration) {
+        self.settle(now);
+        let usable = self.usable(now).map(|held| held.id());
+        self.check(found == usable, || format!("{found:?} in place of {usable:?} at {now:?}"));
+        let is_due = self.newest.as_ref().is_some_and(|newest| now >= newest.refresh_at);
+        if usable.is_some() && is_due && self.flight.is_none() && !self.is_in_cooldown(now) {
+            self.begin(RefreshReason::Stale, now);
+        }
+    }
+
+    /// Somebody who needs a token was polled.
+    pub(crate) fn polled(
+        &mut self,
+        polled: Poll<Result<u64, &Error>>,
+        wait: &mut Wait,
+        now: Duration,
+    ) {
+        self.settle(now);
+        let is_first = !mem::replace(&mut wait.is_polled, true);
+        let flight = self.flight.as_ref().map(|flight| flight.number);
+        let waited = wait.flight.is_some() && wait.flight == flight;
+        if polled.is_pending() && waited && wait.until.is_none_or(|until| Instant::now() < until) {
+            return;
+        }
+        let is_suspended = self.suspended_since.is_some();
+        if is_suspended && flight.is_none() && self.is_in_cooldown(now) {
+            self.end_suspension(now);
+        }
+        match polled {
+            Poll::Ready(Ok(id)) => self.looked(Some(id), now),
+            Poll::Ready(Err(error)) => {
+                let is_right = self.usable(now).is_none();
+                self.check(is_right, || format!("{error}, with a usable token at {now:?}"));
+                let is_right = !is_first || self.is_in_cooldown(now);
+                self.check(is_right, || format!("{error} at once, outside of a cooldown"));
+            }
+            Poll::Pending => {
+                let is_right = self.usable(now).is_none();
+                self.check(is_right, || format!("it waits with a usable token at {now:?}"));
+                self.wait(wait, now);
+            }
+        }
+    }
+
+    pub(crate) fn wait(&mut self, wait: &mut Wait, now: Duration) {
+        let is_suspended = self.suspended_since.is_some();
+        if self.flight.is_none() {
+            let is_right = !self.is_in_cooldown(now);
+            self.check(is_right, || format!("it waits in a cooldown at {now:?}"));
+            self.begin(self.reason_to_wait(), now);
+        }
+        let left = self.patience.saturating_sub(now - self.suspended_since.unwrap_or(now));
+        wait.until = is_suspended.then(|| Instant::now() + left);
+        let Some(flight) = &mut self.flight else { return };
+        wait.flight = Some(flight.number);
+        flight.is_joined |= flight.reason == RefreshReason::Stale && !is_suspended;
+    }
+
+    fn reason_to_wait(&self) -> RefreshReason {
+        match () {
+            () if self.newest.is_none() => RefreshReason::Cold,
+            () if self.suspended_since.is_some() => RefreshReason::Rejected,
+            () => RefreshReason::Expired,
+        }
+    }
+
+    /// Somebody who asked for another token was polled, and waits or not.
+    pub(crate) fn requested(&mut self, is_first: bool, waits: bool, now: Duration) {
+        self.settle(now);
+        let is_suspended = self.suspended_since.is_some();
+        let is_recent = self.landed_at.is_some_and(|at| now - at < secs(1));
+        if is_first {
+            let has_one = is_recent && !is_suspended && self.newest.is_some();
+            self.check(has_one != waits, || format!("refresh: waits {waits} at {now:?}"));
+        }
+        if waits && self.flight.is_none() {
+            let reason = match is_suspended {
+                true => RefreshReason::Rejected,
+                false => RefreshReason::Requested,
+            };
+            self.begin(reason, now);
+        }
+    }
+
+    /// A request reaches the resource.
+    pub(crate) fn sent(&mut self, secret: Option<&str>, now: Duration) {
+        self.settle(now);
+        let usable = self.usable(now).map(|held| held.secret().to_owned());
+        let is_right = secret.is_some() && secret == usable.as_deref();
+        self.check(is_right, || format!("sent {secret:?} in place of {usable:?} at {now:?}"));
+    }
+
+    /// A lease says whether its token may be sent.
+    pub(crate) fn asked_if_usable(&mut self, id: u64, is_usable: bool, now: Duration) {
+        self.settle(now);
+        let expected = self.usable(now).is_some_and(|held| held.id() == id);
+        self.check(is_usable == expected, || format!("{id} usable: {is_usable} at {now:?}"));
+    }
+
+    /// A request ended with an error of ours.
+    pub(crate) fn gave_up(&mut self, error: &Error, now: Duration) {
+        self.settle(now);
+        let is_right = self.usable(now).is_none()
+            || matches!(error.kind(), ErrorKind::Expired | ErrorKind::Rejected);
+        self.check(is_right, || format!("a request failed with a usable token: {error}"));
+    }
+}

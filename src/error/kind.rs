@@ -13,8 +13,8 @@ pub enum ErrorKind {
     /// No token stayed usable for as long as the inner service took to become ready.
     Expired,
     /// The fetcher failed before it sent a request, for example because the file or the environment
-    /// variable of a secret is missing, or with an error that is not of this crate:
-    /// [`Error::fetcher_error`](crate::Error::fetcher_error).
+    /// variable of a secret is missing, or with an error that is not of this crate,
+    /// whose text is then part of ours and which is its [`source`](std::error::Error::source).
     Fetcher,
     /// The request would have taken a token over plain HTTP to another machine. It was not sent.
     InsecureOrigin,

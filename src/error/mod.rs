@@ -55,8 +55,8 @@ struct Details {
     hint: Option<Box<str>>,
     retry_after: Option<Duration>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
-    /// A fetcher's own error, which is part of this one's text.
-    fetcher_error: Option<Arc<dyn StdError + Send + Sync>>,
+    /// The source is a fetcher's own error, and its text is part of this one's.
+    shows_source: bool,
 }
 
 impl Error {
@@ -123,7 +123,10 @@ impl Error {
             return ours.clone();
         }
         let error = Arc::from(error);
-        Self::new(ErrorKind::Fetcher).with(|details| details.fetcher_error = Some(error))
+        Self::new(ErrorKind::Fetcher).with(|details| {
+            details.source = Some(error);
+            details.shows_source = true;
+        })
     }
 
     /// The status of the resource server's response, which nobody gets any more.
@@ -182,15 +185,6 @@ impl Error {
         self.details.field
     }
 
-    /// The error of a fetcher that is not of this crate, for [`ErrorKind::Fetcher`].
-    ///
-    /// Its text stands in this error's own, so it must hold no secret. As with an [`io::Error`](std::io::Error),
-    /// [`source`](StdError::source) leads past it to its cause: a report of the whole chain shows each
-    /// text once.
-    pub fn fetcher_error(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
-        self.details.fetcher_error.as_deref()
-    }
-
     /// The time from now until the next attempt, `None` if it is not known.
     ///
     /// An error that a cache hands out in the cooldown after a failure counts down: two calls a
@@ -217,7 +211,7 @@ impl fmt::Display for Error {
             details.response_status.map(|status| format!(": {status}")),
             details.oauth_code.as_ref().map(|code| format!(": {code}")),
             details.description.as_ref().map(|description| format!(": {description}")),
-            details.fetcher_error.as_ref().map(|error| format!(": {error}")),
+            details.source.as_ref().filter(|_| details.shows_source).map(|it| format!(": {it}")),
             details.hint.as_ref().map(|hint| format!("; {hint}")),
             self.retry_after().map(|left| format!("; next attempt in {:.1} s", left.as_secs_f64())),
         ];
@@ -238,9 +232,6 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match &self.details.fetcher_error {
-            Some(shown) => shown.source(),
-            None => self.details.source.as_deref().map(|source| source as _),
-        }
+        self.details.source.as_deref().map(|source| source as _)
     }
 }

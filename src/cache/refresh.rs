@@ -13,10 +13,8 @@ use crate::{error::Error, fetch::RefreshReason, token::Token};
 /// more. Calls at the same time share both, and calls right after a success share that.
 pub(super) async fn refresh(core: Arc<Core>) -> Result<Token, Error> {
     let (newest, is_recent) = core.inspect(|slot, _, now| {
-        let is_recent = slot.landed_at.is_some_and(|at| {
-            now.saturating_sub(at) < SECOND && slot.rejected_at.is_none_or(|rejected| rejected < at)
-        });
-        (slot.newest().map(|held| held.token_at(now)), is_recent)
+        let is_recent = slot.landed_at.is_some_and(|at| now.saturating_sub(at) < SECOND);
+        (slot.newest().map(|held| held.token_at(now)), is_recent && !slot.suspension.is_on())
     });
     if let Some(token) = newest.clone().filter(|_| is_recent) {
         return Ok(token);

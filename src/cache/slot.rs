@@ -195,10 +195,10 @@ impl Slot {
         now: Duration,
     ) -> Result<(), Error> {
         let Some(newest) = &mut self.newest else { return Ok(()) };
-        // Unless it comes from a cache behind this fetcher, to which it came again: that one tells its
-        // age, and its lifetime is another.
+        // Unless it comes from a cache behind this fetcher, to which it came again: then it is older by
+        // now, and lives longer.
         let says_nothing = newest.token.id() == token.id()
-            && (token.age().is_none() || newest.token.lifetime() == token.lifetime());
+            && (newest.token.age() == token.age() || newest.token.lifetime() == token.lifetime());
         let why = match () {
             () if self.is_bad && for_rejected => {
                 "it is the token that the resource server rejected"

@@ -135,7 +135,8 @@ impl World {
         if let Some(lifetime) = lifetime {
             token = token.with_lifetime(ms(lifetime));
         }
-        if let Some(age) = age {
+        // Both would say that it comes from a cache behind the fetcher.
+        if let Some(age) = age.filter(|_| !matches!(outcome, Outcome::Previous)) {
             token = token.with_age(ms(age));
         }
         self.model(cache).landed(&token, self.clock.now());

@@ -151,9 +151,10 @@ async fn a_token_that_was_rejected_is_nothing_to_fall_back_on() {
 
     // In the pause after a refresh that a rejection brought: a second, if chance adds none.
     assert_eq!(reject(&cache).await, None);
+    cache.refresh().await.unwrap();
+    sleep(secs(1)).await;
     let newest = cache.refresh().await.unwrap();
     assert_eq!(newest.expose_secret(), "token-4");
-    sleep(secs(1)).await;
     assert_eq!(reject(&cache).await, token(5));
 }
 

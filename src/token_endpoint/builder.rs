@@ -204,8 +204,9 @@ impl TokenEndpointBuilder {
         self
     }
 
-    /// What an error tells its reader to check. `on` is an error code of RFC 6749 §5.2 or a status:
-    /// `"invalid_client"`, `"500"`. A hint for the code goes before one for the status. DQE says
+    /// What an error tells its reader to check. `on` is an error code, as
+    /// [`Error::oauth_code`](crate::Error::oauth_code) gives it, or a status: `"invalid_client"`,
+    /// `"40013"`, `"500"`. A hint for the code goes before one for the status. DQE says
     /// `Unsupported Grant Type` where it means the scope.
     pub fn hint(mut self, on: impl Into<String>, hint: impl Into<String>) -> Self {
         self.reader.hints.0.push((on.into(), hint.into()));

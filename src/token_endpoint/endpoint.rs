@@ -59,27 +59,32 @@ use crate::{
 /// # Responses
 ///
 /// Any 2xx of up to 1 MiB with a token of up to 64 KiB is accepted. A byte order mark, trailing
-/// commas, unknown fields, a scope that was not asked for, and a lifetime that is a string or a float
-/// do no harm. If the lifetime is missing or cannot be read, the cache's default holds; a negative
-/// one counts as 0, and a longer one than a year as a year. A `token_type` that is missing or is
-/// `Bearer` or `BearerToken`, in any case, means `Bearer`.
+/// commas, blanks around the token, unknown fields, a scope that was not asked for, and a lifetime
+/// that is a string or a float do no harm. If the lifetime is missing or cannot be read, the cache's
+/// default holds; a negative one counts as 0, and a longer one than a year as a year;
+/// [`LifetimeUnit`](crate::token_endpoint::LifetimeUnit) says which numbers are points in time. A
+/// `token_type` that is missing or is `Bearer` or `BearerToken`, in any case, means `Bearer`.
 ///
 /// # Errors
 ///
-/// - [`Denied`](crate::ErrorKind::Denied): a code of RFC 6749 §5.2, which
-///   [`oauth_code`](Error::oauth_code) gives in its standard spelling, or a 4xx without one.
-/// - [`Unavailable`](crate::ErrorKind::Unavailable): no response, 5xx, 408, 429, the codes
-///   `server_error` and `temporarily_unavailable`, or a failure of a layer in between.
+/// - [`Denied`](crate::ErrorKind::Denied): a code of RFC 6749 §5.2, or a 4xx that is not listed next,
+///   whatever its body is; also a 2xx that has no token and names an error.
+/// - [`Unavailable`](crate::ErrorKind::Unavailable): no response, 404, 408, 421, 423, 425, 429, 5xx,
+///   the codes `server_error` and `temporarily_unavailable`, or a failure of a layer in between.
 /// - [`InvalidResponse`](crate::ErrorKind::InvalidResponse): a redirect, which is not followed; a
 ///   response that is HTML, empty, too long, or without a token; a token that no header can carry, or
 ///   that has an unknown type (RFC 6749 §7.1).
 /// - [`Fetcher`](crate::ErrorKind::Fetcher): the file or environment variable of a
 ///   [`Secret`](crate::token_endpoint::Secret) cannot be read.
 ///
-/// [`description`](Error::description) is what the server said, unless a secret may be in it: a
-/// text that holds the longest run of letters and digits of a secret, or of its base64 or hexadecimal
-/// form, is withheld, and only status and code are left. If a secret has no such run of at least 8,
-/// every text is withheld.
+/// [`oauth_code`](Error::oauth_code) and [`description`](Error::description) are what the server
+/// said, in RFC 6749's form or in another: `errorCode`, `errcode`, `fault`, a list, something nested,
+/// XML, or plain text. A code of the standard is given in its standard spelling, any other as it is.
+/// If no response came, the description has the host and the cause.
+///
+/// What may hold a secret is not shown: a text that holds the longest run of letters and digits of a
+/// secret, or of its base64 or hexadecimal form, is withheld, and only status and code are left. If a
+/// secret has no such run of at least 8, every text is withheld.
 #[doc(alias = "ClientCredentials")]
 #[doc(alias = "client_credentials")]
 #[doc(alias = "clientcredentials")]
@@ -175,7 +180,9 @@ impl Service<TokenRequest> for TokenEndpoint {
             // By the clock that counts sleep or by the one that a test can pause: it does no harm to
             // take a token for older than it is.
             let age = SystemClock.now().saturating_sub(sent).max(started.elapsed());
-            Ok(settings.builder.reader.token(&response, &withhold)?.with_age(age))
+            let sends_secret = settings.builder.template.auth.needs_secret();
+            let token = settings.builder.reader.token(&response, &withhold, sends_secret)?;
+            Ok(token.with_age(age))
         })
     }
 }

@@ -214,6 +214,16 @@ async fn every_key_does_what_its_setter_does() {
             "lifetime_unit = \"milliseconds\"",
             setters.clone().lifetime_unit(LifetimeUnit::Milliseconds),
         ),
+        (
+            "lifetime_unit = \"seconds\"",
+            "lifetime_unit = \"unix_seconds\"",
+            setters.clone().lifetime_unit(LifetimeUnit::UnixSeconds),
+        ),
+        (
+            "lifetime_unit = \"seconds\"",
+            "lifetime_unit = \"rfc3339\"",
+            setters.clone().lifetime_unit(LifetimeUnit::Rfc3339),
+        ),
         ("grant_type = \"other\"", "grant_type = false", setters.clone().no_grant_type()),
         (
             "grant_type = \"other\"",

@@ -25,6 +25,8 @@ use tower_oauth::{
 };
 
 mod derive;
+mod errors;
+mod lifetimes;
 mod secret;
 mod withhold;
 
@@ -338,7 +340,6 @@ async fn what_is_no_token() {
         (200, r#"{"access_token":{"tok":1}}"#, "no `access_token`"),
         (200, r#"{"access_token":""}"#, "header cannot carry"),
         (200, r#"{"access_token":"t k"}"#, "header cannot carry"),
-        (200, r#"{"access_token":"tok\n"}"#, "header cannot carry"),
         (200, r#"{"access_token":"tök"}"#, "header cannot carry"),
         (200, r#"{"access_token":"tok","token_type":"mac"}"#, "token type \"mac\" is unknown"),
         (200, r#"{"access_token":"tok","token_type":7}"#, "is unknown"),
@@ -346,7 +347,6 @@ async fn what_is_no_token() {
         (200, &over_limit, "longer than 1 MiB"),
         (302, "", "redirects are not followed"),
         (307, OK, "redirects are not followed"),
-        (404, "<html>", "it is an HTML page"),
     ] {
         let error = read(builder(), response(status, body.to_owned())).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{body:.100}");
@@ -428,8 +428,8 @@ async fn how_errors_are_read() {
             400,
             r#"{"error":"invalid_client_metadata"}"#,
             Denied,
-            None,
             Some("invalid_client_metadata"),
+            None,
         ),
         (
             400,
@@ -454,9 +454,9 @@ async fn how_errors_are_read() {
             Some("invalid_client"),
             None,
         ),
-        (200, r#"{"error":"no idea"}"#, InvalidResponse, None, Some("no idea")),
-        (200, r#"{"error":{"message":"m"}}"#, InvalidResponse, None, Some("m")),
-        (200, r#"{"error":17}"#, InvalidResponse, None, None),
+        (200, r#"{"error":"no idea"}"#, Denied, None, Some("no idea")),
+        (200, r#"{"error":{"message":"m"}}"#, Denied, None, Some("m")),
+        (200, r#"{"error":17}"#, Denied, Some("17"), None),
         (
             400,
             r#"{"error":"temporarily_unavailable"}"#,
@@ -477,7 +477,7 @@ async fn how_errors_are_read() {
         (400, "", Denied, None, None),
         (401, "", Denied, None, None),
         (403, "nope\r\n", Denied, None, Some("nope")),
-        (404, "", Denied, None, None),
+        (404, "", Unavailable, None, None),
         (400, r#"{"access_token":"tok","broken"#, Denied, None, None),
         (400, r#"{"unknown":"tok"}"#, Denied, None, None),
         (400, "[\"tok\"]", Denied, None, None),
@@ -495,7 +495,7 @@ async fn how_errors_are_read() {
         (403, "Access denied: no", Denied, Some("access_denied"), Some("Access denied: no")),
         (599, "", Unavailable, None, None),
         (403, html, Denied, None, is_html),
-        (407, html, InvalidResponse, None, is_html),
+        (407, html, Denied, None, is_html),
     ] {
         let error = read(builder(), response(status, body)).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{status} {body}");

@@ -129,6 +129,14 @@ impl TokenEndpointBuilder {
         self
     }
 
+    /// The `User-Agent` of the token request, for example that of your program. Default:
+    /// `tower-oauth/` and the version, because firewalls in front of some servers turn away requests
+    /// without one. [`header`](Self::header) can set it too.
+    pub fn user_agent(mut self, name: impl Into<String>) -> Self {
+        self.template.user_agent = name.into();
+        self
+    }
+
     /// How id and secret are sent. Default: [`ClientAuth::Basic`].
     pub fn auth(mut self, auth: ClientAuth) -> Self {
         self.template.auth = auth;

@@ -1,10 +1,12 @@
 //! Checks a builder's settings.
 
+use std::slice;
+
 use http::{HeaderName, Method, Uri};
 
 use super::{
     builder::TokenEndpointBuilder,
-    request::{ClientAuth, ParamEncoding, Parameter, Template},
+    request::{ClientAuth, ParamEncoding, Parameter, Template, refuse_control},
     response::Reader,
     secret::Secret,
 };
@@ -64,9 +66,13 @@ fn template(template: &Template) -> Result<(), Error> {
         ("scope", &template.scopes.items),
         ("audience", &template.audiences.items),
         ("resource", &template.resources.items),
+        ("user_agent", slice::from_ref(&template.user_agent)),
     ] {
-        if values.iter().any(|value| value.trim().is_empty()) {
-            return Err(Error::config(field, "it is empty"));
+        for value in values {
+            if value.trim().is_empty() {
+                return Err(Error::config(field, "it is empty"));
+            }
+            refuse_control(field, value)?;
         }
     }
     for (name, _) in &template.params.items {

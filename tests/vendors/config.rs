@@ -168,6 +168,7 @@ async fn every_key_does_what_its_setter_does() {
         .resource("https://api.example.com/")
         .resource("urn:example:files")
         .refresh_after(Duration::from_secs(1200))
+        .user_agent("billing/1.4")
         .param("feature", "a")
         .param("feature", "b")
         .param("tenant", "blue")
@@ -234,6 +235,11 @@ async fn every_key_does_what_its_setter_does() {
         ("auth = \"basic_raw\"", "auth = \"body\"", setters.clone().auth(ClientAuth::Body)),
         ("auth = \"basic_raw\"", "auth = \"query\"", setters.clone().auth(ClientAuth::Query)),
         ("auth = \"basic_raw\"", "auth = \"none\"", setters.clone().auth(ClientAuth::None)),
+        (
+            "user_agent = \"billing/1.4\"",
+            "user_agent = \"program/1\"",
+            setters.clone().user_agent("program/1"),
+        ),
         (
             "auth = \"basic_raw\"",
             "auth = { headers = { client_id = \"X-Id\", client_secret = \"X-Secret\" } }",

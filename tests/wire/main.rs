@@ -28,6 +28,7 @@ mod derive;
 mod errors;
 mod lifetimes;
 mod secret;
+mod settings;
 mod withhold;
 
 const URL: &str = "https://idp.example.com/oauth2/token";
@@ -131,7 +132,9 @@ async fn the_standard_request() {
     // RFC 6749 §2.3.1: encoded as a form, then as Basic.
     assert_eq!(headers["authorization"], basic("id", "s3cr3tkey%2F%2B+%26%3D%C3%BC%22"));
     assert!(headers["authorization"].is_sensitive());
-    assert_eq!(headers.len(), 4);
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(headers["user-agent"], format!("tower-oauth/{version}"));
+    assert_eq!(headers.len(), 5);
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ struct Fetcher {
     resource: Many<String>,
     param: BTreeMap<String, Values>,
     header: BTreeMap<String, Values>,
+    user_agent: Option<String>,
     method: Option<String>,
     param_encoding: Option<ParamEncoding>,
     rename_param: BTreeMap<Parameter, String>,
@@ -79,6 +80,9 @@ impl<'de> Deserialize<'de> for TokenEndpointBuilder {
         template.resources.items = fetcher.resource.into_vec();
         template.params.items = pairs(fetcher.param);
         template.headers.items = pairs(fetcher.header);
+        if let Some(user_agent) = fetcher.user_agent {
+            template.user_agent = user_agent;
+        }
         if let Some(method) = fetcher.method {
             template.method = Method::from_bytes(method.to_ascii_uppercase().as_bytes())
                 .map_err(|_| D::Error::custom("`method` is not an HTTP method"))?;

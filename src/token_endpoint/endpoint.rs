@@ -14,8 +14,11 @@ use tower::{ServiceExt, util::BoxCloneService};
 use tower_service::Service;
 
 use super::{
-    builder::TokenEndpointBuilder, request::EndpointRequest, response::Withhold,
-    settings::Settings, transport::unavailable,
+    builder::TokenEndpointBuilder,
+    request::EndpointRequest,
+    response::Withhold,
+    settings::Settings,
+    transport::{Ended, unavailable},
 };
 use crate::{
     cache::{Clock, SystemClock},
@@ -23,6 +26,8 @@ use crate::{
     fetch::{Fetching, TokenRequest},
     token::Token,
 };
+
+pub(super) type Transport = BoxCloneService<EndpointRequest, Response<Bytes>, BoxError>;
 
 /// A fetcher that gets tokens from a token endpoint over HTTP, by the client credentials grant
 /// (RFC 6749 §4.4).
@@ -53,8 +58,9 @@ use crate::{
 /// ```
 ///
 /// Clones share the settings and the HTTP service. Each call takes a clone of that service, makes it
-/// ready, and calls it once: nothing is held while no token is needed. A failed request is not
-/// repeated here; `tower::retry` and the cache do that. Dropping the future drops the request.
+/// ready, and calls it: nothing is held while no token is needed. If the connection is closed before
+/// a response came, the call makes one more request at once; nothing else is repeated here, which
+/// `tower::retry` and the cache do. Dropping the future drops the request.
 ///
 /// # Responses
 ///
@@ -95,7 +101,7 @@ use crate::{
 pub struct TokenEndpoint {
     pub(super) settings: Arc<Settings>,
     /// Behind a lock because an HTTP client need not be `Sync`. It is held for one clone.
-    pub(super) transport: Arc<Mutex<BoxCloneService<EndpointRequest, Response<Bytes>, BoxError>>>,
+    pub(super) transport: Arc<Mutex<Transport>>,
     /// Why the client that `build` made cannot use TLS.
     pub(super) without_tls: Option<Error>,
 }
@@ -170,21 +176,36 @@ impl Service<TokenRequest> for TokenEndpoint {
         // Only a panic in somebody's `clone` can have poisoned it; the service is still whole.
         let mut transport = self.transport.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move {
-            let (request, secrets) = Arc::clone(&settings).request().await?;
-            let secret_url = request.has_query();
-            let failed = |error| unavailable(error, secret_url);
-            let transport = transport.ready().await.map_err(failed)?;
-            let (sent, started) = (SystemClock.now(), Instant::now());
-            let response = transport.call(request).await.map_err(failed)?;
-            let withhold = Withhold::new(secrets.iter().map(ExposeSecret::expose_secret));
-            // By the clock that counts sleep or by the one that a test can pause: it does no harm to
-            // take a token for older than it is.
-            let age = SystemClock.now().saturating_sub(sent).max(started.elapsed());
-            let sends_secret = settings.builder.template.auth.needs_secret();
-            let token = settings.builder.reader.token(&response, &withhold, sends_secret)?;
-            Ok(token.with_age(age))
+            let ended = Ended::default();
+            match ask(&settings, &mut transport, &ended).await {
+                // The layers below get a request of its own: they may not prove the same one twice.
+                Err(_) if ended.is_set() => ask(&settings, &mut transport, &ended).await,
+                done => done,
+            }
         })
     }
+}
+
+/// Makes one request.
+async fn ask(
+    settings: &Arc<Settings>,
+    transport: &mut Transport,
+    ended: &Ended,
+) -> Result<Token, Error> {
+    let (mut request, secrets) = Arc::clone(settings).request().await?;
+    request.extensions.insert(ended.clone());
+    let secret_url = request.has_query();
+    let failed = |error| unavailable(error, None, secret_url);
+    let transport = transport.ready().await.map_err(failed)?;
+    let (sent, started) = (SystemClock.now(), Instant::now());
+    let response = transport.call(request).await.map_err(failed)?;
+    let withhold = Withhold::new(secrets.iter().map(ExposeSecret::expose_secret));
+    // By the clock that counts sleep or by the one that a test can pause: it does no harm to take a
+    // token for older than it is.
+    let age = SystemClock.now().saturating_sub(sent).max(started.elapsed());
+    let sends_secret = settings.builder.template.auth.needs_secret();
+    let token = settings.builder.reader.token(&response, &withhold, sends_secret)?;
+    Ok(token.with_age(age))
 }
 
 impl fmt::Debug for TokenEndpoint {

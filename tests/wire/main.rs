@@ -27,6 +27,7 @@ use tower_oauth::{
 mod derive;
 mod errors;
 mod lifetimes;
+mod retry;
 mod secret;
 mod settings;
 mod withhold;
@@ -574,22 +575,22 @@ async fn the_cause_without_the_url() {
         (
             io::ErrorKind::Other,
             "failed to lookup address information: s3cr3t",
-            Some("the host's name is not known (DNS)"),
+            "the host's name is not known (DNS)",
         ),
         (
             io::ErrorKind::InvalidData,
             "invalid peer certificate: UnknownIssuer",
-            Some("the server's certificate is not trusted (UnknownIssuer)"),
+            "the server's certificate is not trusted (UnknownIssuer)",
         ),
         (
             io::ErrorKind::InvalidData,
             "received corrupt message of type InvalidContentType",
-            Some("the server does not speak TLS"),
+            "the server does not speak TLS",
         ),
-        (io::ErrorKind::ConnectionRefused, "s3cr3t", Some("connection refused")),
-        (io::ErrorKind::TimedOut, "s3cr3t", Some("timed out")),
-        (io::ErrorKind::Other, "s3cr3t", None),
-        (io::ErrorKind::Other, "https://certificate.dns/s3cr3t", None),
+        (io::ErrorKind::ConnectionRefused, "s3cr3t", "connection refused"),
+        (io::ErrorKind::TimedOut, "s3cr3t", "timed out"),
+        (io::ErrorKind::Other, "s3cr3t", ""),
+        (io::ErrorKind::Other, "https://certificate.dns/s3cr3t", ""),
     ] {
         let http = service_fn(move |_: Request<Full<Bytes>>| async move {
             let error: BoxError = Box::new(Unreachable(
@@ -600,7 +601,9 @@ async fn the_cause_without_the_url() {
         });
         let by_get = builder().auth(ClientAuth::Query);
         let error = fetch(by_get.build_with(http).unwrap()).await.unwrap_err();
-        assert_eq!(error.description(), description, "{said}");
+        let parts = ["idp.example.com", description].map(str::to_owned);
+        let description = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        assert_eq!(error.description(), Some(&*description.join(": ")), "{said}");
         assert!(error.source().is_none());
     }
 }
@@ -674,7 +677,7 @@ async fn an_endpoint_that_cannot_be_reached() {
         let error = fetch(in_the_url.build_with(http).unwrap()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.source().is_none());
-        assert_eq!(error.description(), Some("connection refused"));
+        assert_eq!(error.description(), Some("idp.example.com: connection refused"));
         shows_no_secret(&printed(&error));
     }
 }

@@ -1,5 +1,6 @@
 //! From a token request to a response.
 
+mod cause;
 #[cfg(feature = "client")]
 mod client;
 mod http;
@@ -7,4 +8,4 @@ mod http;
 #[cfg(feature = "client")]
 pub(super) use client::client;
 pub use http::HttpTransport;
-pub(super) use http::unavailable;
+pub(super) use http::{Ended, unavailable};

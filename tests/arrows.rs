@@ -62,12 +62,13 @@ const MAP: &[Room] = &[
             ("value", &["secret"]),
             ("request", &["list", "secret", "value"]),
             ("response", &[]),
-            ("transport", &["request"]),
-            ("builder", &["request", "response", "secret", "value"]),
+            ("transport", &["request", "secret"]),
+            ("builder", &["request", "response", "secret", "transport", "value"]),
             ("validate", &["builder", "request", "response", "secret"]),
             ("settings", &["builder", "request", "secret", "validate"]),
             ("endpoint", &["builder", "request", "response", "settings", "transport"]),
             ("build", &["builder", "endpoint", "request", "settings", "transport"]),
+            ("build_client", &["builder", "endpoint", "secret", "transport"]),
             ("config", &["builder", "request", "response", "secret", "value"]),
         ],
     ),
@@ -99,7 +100,11 @@ const MAP: &[Room] = &[
             ("error", &["code", "hints", "said", "time", "withhold"]),
         ],
     ),
-    ("token_endpoint/transport", &[("client", &[]), ("http", &[])]),
+    ("token_endpoint/transport", &[("client", &[]), ("cause", &["client"]), ("http", &["cause"])]),
+    (
+        "token_endpoint/transport/client",
+        &[("settings", &[]), ("proxy", &["settings"]), ("tls", &["settings"])],
+    ),
     ("token_endpoint/config", &[("many", &[]), ("secret", &["many"])]),
 ];
 

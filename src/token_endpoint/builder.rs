@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use http::Method;
 
+#[cfg(feature = "client-no-provider")]
+use super::transport::ClientSettings;
 use super::{
     request::{ClientAuth, ParamEncoding, Parameter, Template},
     response::{LifetimeUnit, Reader, ResponseField, ResponseFormat},
@@ -32,11 +34,21 @@ pub struct TokenEndpointBuilder {
     pub(super) allow_http: bool,
     pub(super) template: Template,
     pub(super) reader: Reader,
+    /// Empty once the client is made.
+    #[cfg(feature = "client-no-provider")]
+    pub(super) client: ClientSettings,
 }
 
 impl TokenEndpointBuilder {
     pub(super) fn new(url: String) -> Self {
-        Self { url, allow_http: false, template: Template::new(), reader: Reader::default() }
+        Self {
+            url,
+            allow_http: false,
+            template: Template::new(),
+            reader: Reader::default(),
+            #[cfg(feature = "client-no-provider")]
+            client: ClientSettings::default(),
+        }
     }
 
     /// Marks the settings as somebody else's: the first call of a list's setter replaces the list.

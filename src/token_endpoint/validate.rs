@@ -14,6 +14,11 @@ use crate::{error::Error, origin::keeps_secrets};
 
 /// Finds what cannot be used, and gives the URL of the token endpoint.
 pub(super) fn validate(builder: &TokenEndpointBuilder) -> Result<Uri, Error> {
+    #[cfg(feature = "client-no-provider")]
+    if let Some(field) = builder.client.is_set() {
+        let why = "it is for the client that `build` makes, and here another one is used";
+        return Err(Error::config(field, why));
+    }
     let uri = url(&builder.url, builder.allow_http)?;
     template(&builder.template)?;
     reader(&builder.reader)?;

@@ -24,12 +24,21 @@ use tower_oauth::{
     },
 };
 
+#[cfg(any(feature = "client", feature = "client-ring"))]
+mod connections;
 mod derive;
 mod errors;
 mod lifetimes;
+#[cfg(any(feature = "client", feature = "client-ring"))]
+mod proxies;
 mod retry;
 mod secret;
+#[cfg(any(feature = "client", feature = "client-ring"))]
+mod server;
 mod settings;
+#[cfg(any(feature = "client", feature = "client-ring"))]
+#[path = "../support/mod.rs"]
+mod support;
 mod withhold;
 
 const URL: &str = "https://idp.example.com/oauth2/token";

@@ -45,6 +45,10 @@ struct Fetcher {
     refresh_after: Option<Duration>,
     token_type: BTreeMap<String, String>,
     hint: BTreeMap<String, String>,
+    #[cfg(feature = "client-no-provider")]
+    proxy: Option<Secret>,
+    #[cfg(feature = "client-no-provider")]
+    ca_certificate: Many<Secret>,
 }
 
 #[derive(Default, Deserialize)]
@@ -95,6 +99,11 @@ impl<'de> Deserialize<'de> for TokenEndpointBuilder {
         builder.reader.refresh_after = fetcher.refresh_after;
         builder.reader.token_types = fetcher.token_type.into_iter().collect();
         builder.reader.hints.0 = fetcher.hint.into_iter().collect();
+        #[cfg(feature = "client-no-provider")]
+        {
+            builder.client.proxy = fetcher.proxy;
+            builder.client.ca_certificates = fetcher.ca_certificate.into_vec();
+        }
         Ok(builder)
     }
 }

@@ -8,8 +8,6 @@
 //! Secrets and tokens are never shown. The exit status is 0 only with a token: 1 without one, 2 if
 //! the configuration or the command line cannot be used, 3 after a dry run.
 
-#[path = "fetch_token/advice.rs"]
-mod advice;
 #[path = "fetch_token/http.rs"]
 mod http_client;
 #[path = "fetch_token/mask.rs"]
@@ -33,10 +31,12 @@ use clap::Parser;
 use serde::Deserialize;
 use tower::ServiceExt;
 use tower_oauth::{
-    Error, ErrorKind, Token, TokenCache, cache::RefreshPolicy, token_endpoint::TokenEndpointBuilder,
+    Error, ErrorKind, Token, TokenCache,
+    cache::RefreshPolicy,
+    token_endpoint::{Secret, TokenEndpointBuilder},
 };
 
-use http_client::{Recorder, Trust};
+use http_client::{Before, Record, Recorder};
 use mask::Mask;
 use screen::Screen;
 
@@ -50,7 +50,7 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 
-    /// Trust this certificate (PEM) and no other, for an endpoint whose certificate is self-signed
+    /// Trust this certificate (PEM) too, as `ca_certificate` in the configuration does
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 
@@ -60,7 +60,7 @@ struct Arguments {
 }
 
 /// The configuration file.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Endpoint {
     fetcher: TokenEndpointBuilder,
@@ -88,34 +88,32 @@ async fn run(arguments: &Arguments, out: Arc<Mutex<dyn Write + Send>>) -> Result
     let file = arguments.config.display();
     let text = fs::read_to_string(&arguments.config)
         .map_err(|error| format!("{file} cannot be read: {error}"))?;
-    let endpoint: Endpoint = parse(&text).map_err(|why| format!("{file}: {why}"))?;
+    let mut endpoint = parse(&text).map_err(|why| format!("{file}: {why}"))?;
+    if let Some(path) = &arguments.ca {
+        endpoint.fetcher = endpoint.fetcher.ca_certificate(Secret::file(path));
+    }
     let places = odd::Places::of(&text);
     let screen = Screen::new(out, Mask::of(&text));
-    let trust = match &arguments.ca {
-        None => Trust::Platform,
-        Some(path) => Trust::Only(path.clone()),
-    };
     // Before it is sent: who waits in vain for a response sees what was asked.
-    let before = {
+    let before: Before = {
         let screen = screen.clone();
-        move |request: &_| {
+        Arc::new(move |request| {
             screen.learn(|mask| mask.hide_request(request));
             screen.say(&format!("Request\n{}\n", show::request(request, &screen.mask())));
-        }
+        })
     };
-    let recorder = Recorder::new(&trust, arguments.dry_run, before)?;
+    let fetch = |endpoint: Endpoint| fetch(endpoint, Arc::clone(&before), arguments.dry_run);
+    let named = |error: Error| format!("{file}: {error}");
 
-    let mut result = fetch(&endpoint, &recorder, &file.to_string()).await?;
+    let (mut result, mut record) = fetch(endpoint.clone()).await.map_err(named)?;
     let secret_is_missing = |error: &&Error| error.kind() == ErrorKind::Fetcher;
     let missing = result.as_ref().err().filter(|_| arguments.dry_run).filter(secret_is_missing);
     if let Some(error) = missing {
         screen.say(&format!("{error}.\nThe request is shown with a stand-in for the secret.\n\n"));
-        let fetcher = endpoint.fetcher.clone().client_secret("stand-in");
-        let endpoint = Endpoint { fetcher, refresh: endpoint.refresh };
-        result = fetch(&endpoint, &recorder, &file.to_string()).await?;
+        endpoint.fetcher = endpoint.fetcher.client_secret("stand-in");
+        (result, record) = fetch(endpoint).await.map_err(named)?;
     }
 
-    let record = recorder.take();
     if arguments.dry_run && record.request.is_some() {
         screen.say("Nothing was sent.\n");
         return Ok(DRY_RUN);
@@ -137,8 +135,7 @@ async fn run(arguments: &Arguments, out: Arc<Mutex<dyn Write + Send>>) -> Result
             TOKEN
         }
         Err(error) => {
-            let advice = advice::on(error, arguments.ca.is_some());
-            screen.say(&format!("No token\n{advice}\n"));
+            screen.say(&format!("No token\n{}\n", show::error(error)));
             NO_TOKEN
         }
     };
@@ -151,35 +148,36 @@ async fn run(arguments: &Arguments, out: Arc<Mutex<dyn Write + Send>>) -> Result
     Ok(code)
 }
 
-type Fetched = Result<(Token, TokenCache), Error>;
+type Fetched = (Result<(Token, TokenCache), Error>, Record);
 
-/// One fetch as a program would make it: through a cache, under the policy.
-async fn fetch(endpoint: &Endpoint, recorder: &Recorder, file: &str) -> Result<Fetched, String> {
+/// One fetch as a program would make it: through a cache, under the policy, over the same HTTP client.
+async fn fetch(endpoint: Endpoint, before: Before, dry_run: bool) -> Result<Fetched, Error> {
+    let Endpoint { mut fetcher, refresh } = endpoint;
+    let record = Arc::new(Mutex::new(Record::default()));
+    let http = fetcher.http_client()?;
+    let recorder = Recorder { http, record: Arc::clone(&record), before, dry_run };
     // The error before the cache adds when it would try again, which this program does not.
     let first_hand = Arc::new(Mutex::new(None));
     let keep = Arc::clone(&first_hand);
-    let fetcher = endpoint
-        .fetcher
-        .clone()
-        .build_with(recorder.clone())
-        .map_err(|error| format!("{file}: {error}"))?
-        .map_err(move |error| {
-            *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
-            error
-        });
+    let fetcher = fetcher.build_with(recorder)?.map_err(move |error| {
+        *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+        error
+    });
     let tokens = TokenCache::builder(fetcher)
-        .refresh(endpoint.refresh.clone())
+        .refresh(refresh)
         // The latest time that there is for the refresh, which is told.
         .jitter_source(|| 0.0)
         .build();
-    Ok(match tokens.token().await {
+    let result = match tokens.token().await {
         Ok(token) => Ok((token, tokens)),
         Err(error) => {
             let first_hand = first_hand.lock().unwrap_or_else(PoisonError::into_inner).take();
             // The cache's own is of a kind and no more.
             Err(first_hand.unwrap_or_else(|| Error::new(error.kind())))
         }
-    })
+    };
+    let record = std::mem::take(&mut *record.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok((result, record))
 }
 
 /// Says what is wrong and where, without the line itself: that may be the one with the secret.

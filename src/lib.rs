@@ -118,7 +118,9 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `token-endpoint` | yes | `TokenEndpoint`, the HTTP fetcher, over any HTTP service, and `vendor` |
-//! | `client` | no | a ready-made HTTP client for it: hyper-util and rustls with the platform's roots |
+//! | `client` | no | a ready-made HTTP client for it: hyper-util and rustls, with aws-lc-rs unless the program installed another provider |
+//! | `client-ring` | no | the same with ring |
+//! | `client-no-provider` | no | the same with the provider that the program installed, and no other |
 //! | `config` | no | the policy, and with `token-endpoint` the fetcher, from a configuration file, by serde |
 //! | `testing` | no | `testing::AuthorizationServer`, to test against |
 //!
@@ -170,6 +172,6 @@ pub use token::Token;
 pub use token_endpoint::endpoint::TokenEndpoint;
 
 /// The README's examples compile.
-#[cfg(all(doctest, feature = "client"))]
+#[cfg(all(doctest, any(feature = "client", feature = "client-ring")))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -49,10 +49,13 @@ impl Origins {
             return Err(invalid("it needs a scheme and a host, as in https://api.example.com"));
         };
         let Some(https) = is_https(scheme.as_str()) else {
-            return Err(invalid("its scheme must be https or http"));
+            return Err(invalid("its scheme must be https, http, wss or ws"));
         };
         if authority.as_str().contains('@') {
             return Err(invalid("it must not contain a user name"));
+        }
+        if without_final_dot(authority.host()).is_empty() {
+            return Err(invalid("its host is empty"));
         }
         let Some(port) = port(https, &authority) else {
             return Err(invalid("its port must be a number from 0 to 65535"));
@@ -69,11 +72,12 @@ impl Origins {
     /// seen when the token is put in.
     #[inline(always)] // or a request costs 30 instructions more
     pub(crate) fn admit<B>(&self, request: &Request<B>) -> Admission {
-        if request.method() == Method::CONNECT {
+        let uri = request.uri();
+        // To a proxy. One with a path (RFC 8441) is a request like any other.
+        if request.method() == Method::CONNECT && uri.path().is_empty() {
             return Admission::Pass;
         }
         // Without an authority the connection decides where it goes.
-        let uri = request.uri();
         let Some(authority) = uri.authority() else { return Admission::Serve };
         if self.allowed.iter().any(|origin| origin.is(uri, authority)) {
             return Admission::Serve;
@@ -119,15 +123,24 @@ impl Origin {
 
     #[cold]
     fn is_equal(&self, authority: &Authority) -> bool {
-        self.authority.host().eq_ignore_ascii_case(authority.host())
+        let host = without_final_dot(self.authority.host());
+        host.eq_ignore_ascii_case(without_final_dot(authority.host()))
             && port(self.https, authority) == Some(self.port)
     }
 }
 
+/// A final dot only says that the name is complete (RFC 1034 §3.1).
+fn without_final_dot(host: &str) -> &str {
+    host.strip_suffix('.').unwrap_or(host)
+}
+
 fn is_https(scheme: &str) -> Option<bool> {
     match scheme {
-        "https" => Some(true),
-        "http" => Some(false),
+        "https" | "wss" => Some(true),
+        "http" | "ws" => Some(false),
+        // Of `http` and `https` the `http` crate changes the case itself.
+        _ if scheme.eq_ignore_ascii_case("wss") => Some(true),
+        _ if scheme.eq_ignore_ascii_case("ws") => Some(false),
         _ => None,
     }
 }
@@ -150,11 +163,13 @@ fn port(https: bool, authority: &Authority) -> Option<u16> {
 /// Whether nobody between here and there can read a header: https, or this machine by a name that
 /// needs no resolver.
 pub(crate) fn keeps_secrets(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default();
-    uri.scheme_str().and_then(is_https).is_some_and(|https| {
-        https
-            || host.eq_ignore_ascii_case("localhost")
-            || host == "[::1]"
-            || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
-    })
+    let is_loopback = || is_loopback(uri.host().unwrap_or_default());
+    uri.scheme_str().and_then(is_https).is_some_and(|https| https || is_loopback())
+}
+
+/// Whether a host is this very machine, by a name that no resolver is asked for.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host == "[::1]"
+        || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }

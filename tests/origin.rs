@@ -44,6 +44,11 @@ async fn without_an_origin_it_goes_where_nobody_listens() {
         "http://[::1]:8080/",
         // The host is what comes after the at sign.
         "http://user@localhost/",
+        // WebSockets are HTTP in other words.
+        "wss://api.example.com/",
+        "WSS://api.example.com/socket",
+        "ws://localhost/",
+        "ws://127.0.0.1:8080/",
     ] {
         assert_eq!(sent(layer(), get(uri)).await, Ok(true), "{uri}");
     }
@@ -62,7 +67,8 @@ async fn without_an_origin_it_goes_where_nobody_listens() {
         "http://[::ffff:127.0.0.1]/",
         "http://[::2]/",
         "ftp://localhost/",
-        "ws://localhost/",
+        "ws://api.example.com/",
+        "wsss://api.example.com/",
     ] {
         assert_eq!(sent(layer(), get(uri)).await, Err(ErrorKind::InsecureOrigin), "{uri}");
     }
@@ -86,6 +92,13 @@ async fn with_origins_it_goes_there_and_nowhere_else() {
         "https://user:password@api.example.com/",
         "http://mesh.internal:8080/",
         "https://[2001:db8::1]/",
+        "wss://api.example.com/socket",
+        "wss://api.example.com:443/socket",
+        "ws://mesh.internal:8080/socket",
+        "https://api.example.com./",
+        "https://API.example.com.:443/",
+        "wss://api.example.com.:443/",
+        "http://mesh.internal.:8080/",
     ] {
         assert_eq!(sent(layer(), get(uri)).await, Ok(true), "{uri}");
     }
@@ -98,7 +111,12 @@ async fn with_origins_it_goes_there_and_nowhere_else() {
         "https://evil.example/",
         "https://api.example.com@evil.example/",
         "https://api.example.com.evil.example/",
-        "https://api.example.com./",
+        "https://api.example.com../",
+        "https://.api.example.com/",
+        "https://api.example.com.evil.example./",
+        "ws://api.example.com/",
+        "ws://api.example.com:443/",
+        "wss://mesh.internal:8080/",
         "https://api.example.com:0443x/",
         "https://x:0443x/",
         "https://api.example.com:/",
@@ -116,12 +134,54 @@ async fn a_uri_without_a_host_goes_to_the_first_origin() {
     assert_eq!(sent(named, get("/path")).await, Ok(true));
 }
 
+/// An origin may be written with its final dot, and as that of WebSockets.
 #[tokio::test]
-async fn connect_is_left_alone() {
-    for uri in ["api.example.com:443", "https://api.example.com/", "http://api.example.com/"] {
-        let mut request = get(uri);
-        *request.method_mut() = Method::CONNECT;
-        assert_eq!(sent(layer(), request).await, Ok(false), "{uri}");
+async fn origins_in_other_words() {
+    for origin in
+        ["https://api.example.com.", "wss://api.example.com", "https://api.example.com:443"]
+    {
+        for (uri, gets) in [
+            ("https://api.example.com/", true),
+            ("https://api.example.com./", true),
+            ("wss://api.example.com/", true),
+            ("https://api.example.com.:443/", true),
+            ("http://api.example.com/", false),
+            ("ws://api.example.com/", false),
+            ("https://example.com/", false),
+        ] {
+            let layer = layer().origin(origin).unwrap();
+            assert_eq!(sent(layer, get(uri)).await, Ok(gets), "{origin}: {uri}");
+        }
+    }
+}
+
+fn connect(uri: &str) -> Request<Body> {
+    let mut request = get(uri);
+    *request.method_mut() = Method::CONNECT;
+    request
+}
+
+/// One with a path is a request like any other, such as that for a WebSocket over HTTP/2 (RFC 8441).
+#[tokio::test]
+async fn an_extended_connect() {
+    let named = || layer().origin("https://api.example.com").unwrap();
+    for uri in
+        ["https://api.example.com/socket", "wss://api.example.com/", "https://api.example.com"]
+    {
+        assert_eq!(sent(layer(), connect(uri)).await, Ok(true), "{uri}");
+        assert_eq!(sent(named(), connect(uri)).await, Ok(true), "{uri}");
+    }
+    assert_eq!(sent(named(), connect("https://evil.example/socket")).await, Ok(false));
+    let insecure = connect("http://api.example.com/socket");
+    assert_eq!(sent(layer(), insecure).await, Err(ErrorKind::InsecureOrigin));
+}
+
+#[tokio::test]
+async fn connect_to_an_authority_is_left_alone() {
+    for uri in ["api.example.com:443", "evil.example:80", "localhost:443"] {
+        assert_eq!(sent(layer(), connect(uri)).await, Ok(false), "{uri}");
+        let named = layer().origin("https://api.example.com").unwrap();
+        assert_eq!(sent(named, connect(uri)).await, Ok(false), "{uri}");
     }
     // A URI that names a host and no scheme says nothing about the way there.
     let request = get("api.example.com:443");
@@ -222,6 +282,7 @@ fn what_is_no_origin_is_an_error_that_says_so() {
         "https://user@api.example.com",
         "https://api.example.com:",
         "https://api.example.com:port",
+        "https://.",
         "https://api.example.com:99999",
         "ftp://api.example.com",
         "https://api example.com",

@@ -26,6 +26,17 @@ const PUBLIC: [&str; 9] = [
     "type",
 ];
 
+/// Whether a field of a response says what went wrong, whatever it is called: RFC 6749 §5.2, RFC 9457
+/// §3.1, and customs.
+pub(crate) fn tells(name: &str) -> bool {
+    const NAMES: [&str; 7] = ["code", "detail", "details", "msg", "message", "reason", "title"];
+    let letters = name.chars().filter(char::is_ascii_alphanumeric);
+    let name: String = letters.map(|char| char.to_ascii_lowercase()).collect();
+    NAMES.contains(&&*name)
+        || name.contains("error")
+        || ["err", "fault"].iter().any(|start| name.starts_with(start))
+}
+
 /// A shorter text is in every other line by chance.
 const SHORTEST_KEY: usize = 4;
 

@@ -150,19 +150,23 @@ pub(crate) fn findings(
         None | Some(Value::Null) => {
             say("It does not say how long the token lives; the policy's default is used.");
         }
-        Some(Value::String(text)) if !places.form => match text.trim().parse::<f64>() {
-            Ok(_) => say("The lifetime is a string, not a number."),
-            Err(_) => {
-                say("The lifetime is a string but not a number; the policy's default is used.")
+        Some(lifetime) => {
+            let number = match lifetime {
+                Value::String(text) => text.trim().parse().ok(),
+                other => other.as_f64(),
+            };
+            if lifetime.is_string() && !places.form {
+                say("The lifetime is a string, not a number.");
             }
-        },
-        Some(Value::Number(number)) => match number.as_f64().unwrap_or_default() {
-            none if none <= 0.0 => say("The token had expired before it arrived."),
-            some if some < 30.0 => say("The token lives for less than half a minute."),
-            some if some.fract() != 0.0 => say("The lifetime is not a whole number."),
-            _ => {}
-        },
-        Some(_) => {}
+            match number {
+                None => say("The lifetime is not a number."),
+                Some(none) if none <= 0.0 => say("The token had expired before it arrived."),
+                Some(some) if some < 30.0 => say("The token lives for less than half a minute."),
+                Some(some) if some.fract() != 0.0 => say("The lifetime is not a whole number."),
+                Some(some) if some >= 1e9 => say("The lifetime is a point in time."),
+                Some(_) => {}
+            }
+        }
     }
     match seen.at(&places.token_type).map(|value| value.as_str().unwrap_or_default()) {
         None | Some("") => say("It does not say what type the token is; Bearer is assumed."),

@@ -1,15 +1,15 @@
 //! What a person reads. No secret and no token is in it.
 
-use std::{fmt::Write, time::Duration};
+use std::{error::Error as _, fmt::Write, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderName, header, request};
 use serde_json::Value;
-use tower_oauth::{Token, TokenCache};
+use tower_oauth::{Error, Token, TokenCache};
 
 use crate::{
     http_client::{Received, Record},
-    mask::{Mask, masked},
+    mask::{self, Mask, masked},
     odd::{Places, Seen},
 };
 
@@ -34,7 +34,7 @@ fn param_value(name: &str, text: &str, mask: &Mask) -> String {
 
 /// What a server sent as this field.
 fn field_value(name: &str, text: &str, mask: &Mask) -> String {
-    if mask.is_public(name) { mask.printable(text) } else { masked(text) }
+    if mask.is_public(name) || mask::tells(name) { mask.printable(text) } else { masked(text) }
 }
 
 /// A field's name, if it looks like one: a response that is read in the wrong way has its token where
@@ -99,20 +99,55 @@ pub(crate) fn response(received: &Received, places: &Places, mask: &Mask) -> Str
         }
         Some(fields) => {
             for (name, field) in fields {
-                let shown = match &field {
-                    Value::String(text) => format!("\"{}\"", field_value(&name, text, mask)),
-                    Value::Object(fields) => {
-                        let names: Vec<_> = fields.keys().map(|name| name_of(name)).collect();
-                        format!("{{ {} }}", names.join(", "))
-                    }
-                    Value::Array(items) => format!("a list of {}", items.len()),
-                    other if mask.is_public(&name) => other.to_string(),
-                    Value::Null => "null".to_owned(),
-                    _ => "***".to_owned(),
-                };
-                let _ = writeln!(out, "  {}: {shown}", name_of(&name));
+                let _ = writeln!(out, "  {}: {}", name_of(&name), shown(&name, &field, mask));
             }
         }
+    }
+    out
+}
+
+/// A field of a response. What is wrapped is only shown of an error.
+fn shown(name: &str, field: &Value, mask: &Mask) -> String {
+    let is_error = mask::tells(name);
+    match field {
+        Value::String(text) => format!("\"{}\"", field_value(name, text, mask)),
+        Value::Object(fields) if is_error => {
+            let fields = fields
+                .iter()
+                .map(|(name, field)| format!("{}: {}", name_of(name), shown(name, field, mask)));
+            format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
+        }
+        Value::Object(fields) => {
+            let names: Vec<_> = fields.keys().map(|name| name_of(name)).collect();
+            format!("{{ {} }}", names.join(", "))
+        }
+        Value::Array(items) if is_error => {
+            let shown = items.iter().map(|item| shown(name, item, mask));
+            format!("[{}]", shown.collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(items) => format!("a list of {}", items.len()),
+        Value::Null => "null".to_owned(),
+        Value::Number(number) if is_error => number.to_string(),
+        other if mask.is_public(name) => other.to_string(),
+        _ => "***".to_owned(),
+    }
+}
+
+/// What went wrong, why, and what to check.
+pub(crate) fn error(error: &Error) -> String {
+    let said = error.to_string();
+    // A cache makes a next attempt; this program does not.
+    let said = match (error.retry_after(), said.rsplit_once("; next attempt in ")) {
+        (Some(wait), Some((said, _))) => {
+            format!("{said}; it asks to wait for {} s", wait.as_secs())
+        }
+        _ => said,
+    };
+    let mut out = format!("  {said}\n");
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let _ = writeln!(out, "  because: {cause}");
+        next = cause.source();
     }
     out
 }

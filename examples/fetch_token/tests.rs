@@ -19,12 +19,14 @@ async fn run_with(config: &str, response: &str, dry_run: bool) -> (String, u8) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let response = response.replace("SECRET", SECRET).replace("TOKEN", TOKEN_SENT);
-    // It ends with the process if nobody comes.
+    // It ends with the process.
     thread::spawn(move || {
-        let (mut tcp, _) = listener.accept().unwrap();
-        // The request fits into one read: it is short, and sent at once.
-        let _ = tcp.read(&mut [0; 16 * 1024]);
-        let _ = tcp.write_all(response.as_bytes());
+        for tcp in listener.incoming() {
+            let mut tcp = tcp.unwrap();
+            // The request fits into one read: it is short, and sent at once.
+            let _ = tcp.read(&mut [0; 16 * 1024]);
+            let _ = tcp.write_all(response.as_bytes());
+        }
     });
     let name = format!(
         "fetch-token-{}-{}.toml",
@@ -33,6 +35,7 @@ async fn run_with(config: &str, response: &str, dry_run: bool) -> (String, u8) {
     );
     let path = std::env::temp_dir().join(name);
     let config = config.replace("SECRET", SECRET).replace("URL", &url);
+    let config = config.replace("HTTPS", &url.replace("http:", "https:"));
     fs::write(&path, format!("[fetcher]\n{config}")).unwrap();
     let arguments = Arguments { config: path.clone(), ca: None, dry_run };
     let out = Arc::new(Mutex::new(Vec::new()));
@@ -151,6 +154,89 @@ async fn a_response_that_does_not_come() {
     assert_eq!(code, NO_TOKEN, "{said}");
     assert!(said.starts_with("Request\n") && said.contains("took too long"), "{said}");
     assert!(!said.contains("next attempt"), "{said}");
+}
+
+/// The library's hint is the only advice: two sources would contradict each other.
+#[tokio::test]
+async fn one_source_of_advice() {
+    let dqe = format!(
+        "{BODY}[fetcher.hint]\nunsupported_grant_type = 'check the scope: this is how DQE calls it'\n"
+    );
+    let public = "url = 'URL/token'\nclient_id = 'the-id'\nauth = 'none'\n";
+    let code = |code: &str| format!(r#"{{"error":"{code}"}}"#);
+    for (config, status, body, says, not) in [
+        (
+            &*dqe,
+            "400 No",
+            "400 Error (Unsupported Grant Type)",
+            "check the scope: this is",
+            "may use",
+        ),
+        (BODY, "400 No", &code("invalid_client"), "check the client's id and secret", "console"),
+        (BODY, "404 No", &code("application_not_found"), "check the client's id", "URL"),
+        (BODY, "404 No", "", "check the URL", "secret"),
+        (BODY, "403 No", "", "check the scope", "id and secret"),
+        (public, "401 No", "", "whether the server wants a secret", "id and secret"),
+        (public, "401 No", &code("invalid_client"), "whether the server wants", "id and secret"),
+    ] {
+        let (said, code) = run_with(config, &response(status, "", body), false).await;
+        assert_eq!(code, NO_TOKEN, "{said}");
+        let (_, verdict) = said.split_once("No token\n").unwrap();
+        assert!(verdict.contains(says), "{says}: {said}");
+        assert!(!verdict.contains(not), "{not}: {said}");
+    }
+}
+
+/// What a server says is the point of asking it.
+#[tokio::test]
+async fn errors_are_shown_in_clear() {
+    for body in [
+        r#"{"error":"invalid_scope","error_description":"no such scope as blue"}"#,
+        r#"{"errorCode":"invalid_scope","errorSummary":"no such scope as blue"}"#,
+        r#"{"error":{"code":"invalid_scope","message":"no such scope as blue"}}"#,
+        r#"{"errors":[{"code":"invalid_scope","detail":"no such scope as blue"}]}"#,
+        r#"{"title":"invalid_scope","detail":"no such scope as blue","trace":"abcdef"}"#,
+    ] {
+        let (said, _) = run_with(BODY, &response("400 No", "", body), false).await;
+        let (before, verdict) = said.split_once("No token\n").unwrap();
+        let (_, shown) = before.split_once("Response\n").unwrap();
+        for part in [shown, verdict] {
+            assert!(part.contains("invalid_scope") && part.contains("scope as blue"), "{said}");
+        }
+        assert!(!said.contains("abcdef"), "{said}");
+        let said =
+            run_with(BODY, &response("400 No", "", &body.replace("blue", "SECRET")), false).await;
+        shows_nothing(&said.0);
+    }
+}
+
+/// Not the firewall's fault.
+#[tokio::test]
+async fn tls_to_a_plain_port() {
+    let config = BODY.replace("URL", "HTTPS");
+    let (said, code) = run_with(&config, "HTTP/1.1 400 Bad Request\r\n\r\n", false).await;
+    assert_eq!(code, NO_TOKEN, "{said}");
+    assert!(said.contains("does not speak TLS") && said.contains("check the scheme"), "{said}");
+    assert!(!said.contains("firewall"), "{said}");
+}
+
+/// The tool goes where the program goes.
+#[tokio::test]
+async fn the_proxy_of_the_configuration() {
+    let config =
+        BODY.replace("URL", "http://idp.invalid") + "insecure_allow_http = true\nproxy = 'URL'\n";
+    let (said, code) = run_with(&config, &response("200 OK", "", GOOD), false).await;
+    assert_eq!(code, TOKEN, "{said}");
+    assert!(said.contains("POST http://idp.invalid/token"), "{said}");
+}
+
+#[tokio::test]
+async fn a_token_that_had_expired() {
+    for lifetime in ["0", "-1", r#""0""#, r#"" -5 ""#, r#""0.0""#] {
+        let body = format!(r#"{{"access_token":"TOKEN","expires_in":{lifetime}}}"#);
+        let (said, _) = run_with(BODY, &response("200 OK", "", &body), false).await;
+        assert!(said.contains("expired before it arrived"), "{lifetime}: {said}");
+    }
 }
 
 #[tokio::test]

@@ -84,18 +84,4 @@ impl TokenEndpointBuilder {
         let transport = Arc::new(Mutex::new(transport));
         Ok(TokenEndpoint { settings, transport, without_tls: None })
     }
-
-    /// Builds an endpoint with an HTTP client of its own: TLS by rustls with the platform's root
-    /// certificates, HTTP/1.1 and HTTP/2, 10 s to connect, no redirects, one pool of connections.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config); [`Error::field`] names the setter, or `client`
-    /// if the platform has no root certificates.
-    #[cfg(feature = "client")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
-    pub fn build(self) -> Result<TokenEndpoint, Error> {
-        let (http, without_tls) = super::transport::client()?;
-        TokenEndpoint { without_tls, ..self.build_with(http)? }.with_tls_if_needed()
-    }
 }

@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use http::Method;
 
+#[cfg(feature = "client-no-provider")]
+use super::transport::ClientSettings;
 use super::{
     request::{ClientAuth, ParamEncoding, Parameter, Template},
     response::{LifetimeUnit, Reader, ResponseField, ResponseFormat},
@@ -32,11 +34,21 @@ pub struct TokenEndpointBuilder {
     pub(super) allow_http: bool,
     pub(super) template: Template,
     pub(super) reader: Reader,
+    /// Empty once the client is made.
+    #[cfg(feature = "client-no-provider")]
+    pub(super) client: ClientSettings,
 }
 
 impl TokenEndpointBuilder {
     pub(super) fn new(url: String) -> Self {
-        Self { url, allow_http: false, template: Template::new(), reader: Reader::default() }
+        Self {
+            url,
+            allow_http: false,
+            template: Template::new(),
+            reader: Reader::default(),
+            #[cfg(feature = "client-no-provider")]
+            client: ClientSettings::default(),
+        }
     }
 
     /// Marks the settings as somebody else's: the first call of a list's setter replaces the list.
@@ -129,6 +141,14 @@ impl TokenEndpointBuilder {
         self
     }
 
+    /// The `User-Agent` of the token request, for example that of your program. Default:
+    /// `tower-oauth/` and the version, because firewalls in front of some servers turn away requests
+    /// without one. [`header`](Self::header) can set it too.
+    pub fn user_agent(mut self, name: impl Into<String>) -> Self {
+        self.template.user_agent = name.into();
+        self
+    }
+
     /// How id and secret are sent. Default: [`ClientAuth::Basic`].
     pub fn auth(mut self, auth: ClientAuth) -> Self {
         self.template.auth = auth;
@@ -204,8 +224,9 @@ impl TokenEndpointBuilder {
         self
     }
 
-    /// What an error tells its reader to check. `on` is an error code of RFC 6749 §5.2 or a status:
-    /// `"invalid_client"`, `"500"`. A hint for the code goes before one for the status. DQE says
+    /// What an error tells its reader to check. `on` is an error code, as
+    /// [`Error::oauth_code`](crate::Error::oauth_code) gives it, or a status: `"invalid_client"`,
+    /// `"40013"`, `"500"`. A hint for the code goes before one for the status. DQE says
     /// `Unsupported Grant Type` where it means the scope.
     pub fn hint(mut self, on: impl Into<String>, hint: impl Into<String>) -> Self {
         self.reader.hints.0.push((on.into(), hint.into()));

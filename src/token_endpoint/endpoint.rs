@@ -14,8 +14,11 @@ use tower::{ServiceExt, util::BoxCloneService};
 use tower_service::Service;
 
 use super::{
-    builder::TokenEndpointBuilder, request::EndpointRequest, response::Withhold,
-    settings::Settings, transport::unavailable,
+    builder::TokenEndpointBuilder,
+    request::EndpointRequest,
+    response::Withhold,
+    settings::Settings,
+    transport::{Ended, unavailable},
 };
 use crate::{
     cache::{Clock, SystemClock},
@@ -23,6 +26,8 @@ use crate::{
     fetch::{Fetching, TokenRequest},
     token::Token,
 };
+
+pub(super) type Transport = BoxCloneService<EndpointRequest, Response<Bytes>, BoxError>;
 
 /// A fetcher that gets tokens from a token endpoint over HTTP, by the client credentials grant
 /// (RFC 6749 §4.4).
@@ -53,33 +58,39 @@ use crate::{
 /// ```
 ///
 /// Clones share the settings and the HTTP service. Each call takes a clone of that service, makes it
-/// ready, and calls it once: nothing is held while no token is needed. A failed request is not
-/// repeated here; `tower::retry` and the cache do that. Dropping the future drops the request.
+/// ready, and calls it: nothing is held while no token is needed. If the connection is closed before
+/// a response came, the call makes one more request at once; nothing else is repeated here, which
+/// `tower::retry` and the cache do. Dropping the future drops the request.
 ///
 /// # Responses
 ///
 /// Any 2xx of up to 1 MiB with a token of up to 64 KiB is accepted. A byte order mark, trailing
-/// commas, unknown fields, a scope that was not asked for, and a lifetime that is a string or a float
-/// do no harm. If the lifetime is missing or cannot be read, the cache's default holds; a negative
-/// one counts as 0, and a longer one than a year as a year. A `token_type` that is missing or is
-/// `Bearer` or `BearerToken`, in any case, means `Bearer`.
+/// commas, blanks around the token, unknown fields, a scope that was not asked for, and a lifetime
+/// that is a string or a float do no harm. If the lifetime is missing or cannot be read, the cache's
+/// default holds; a negative one counts as 0, and a longer one than a year as a year;
+/// [`LifetimeUnit`](crate::token_endpoint::LifetimeUnit) says which numbers are points in time. A
+/// `token_type` that is missing or is `Bearer` or `BearerToken`, in any case, means `Bearer`.
 ///
 /// # Errors
 ///
-/// - [`Denied`](crate::ErrorKind::Denied): a code of RFC 6749 §5.2, which
-///   [`oauth_code`](Error::oauth_code) gives in its standard spelling, or a 4xx without one.
-/// - [`Unavailable`](crate::ErrorKind::Unavailable): no response, 5xx, 408, 429, the codes
-///   `server_error` and `temporarily_unavailable`, or a failure of a layer in between.
+/// - [`Denied`](crate::ErrorKind::Denied): a code of RFC 6749 §5.2, or a 4xx that is not listed next,
+///   whatever its body is; also a 2xx that has no token and names an error.
+/// - [`Unavailable`](crate::ErrorKind::Unavailable): no response, 404, 408, 421, 423, 425, 429, 5xx,
+///   the codes `server_error` and `temporarily_unavailable`, or a failure of a layer in between.
 /// - [`InvalidResponse`](crate::ErrorKind::InvalidResponse): a redirect, which is not followed; a
 ///   response that is HTML, empty, too long, or without a token; a token that no header can carry, or
 ///   that has an unknown type (RFC 6749 §7.1).
 /// - [`Fetcher`](crate::ErrorKind::Fetcher): the file or environment variable of a
 ///   [`Secret`](crate::token_endpoint::Secret) cannot be read.
 ///
-/// [`description`](Error::description) is what the server said, unless a secret may be in it: a
-/// text that holds the longest run of letters and digits of a secret, or of its base64 or hexadecimal
-/// form, is withheld, and only status and code are left. If a secret has no such run of at least 8,
-/// every text is withheld.
+/// [`oauth_code`](Error::oauth_code) and [`description`](Error::description) are what the server
+/// said, in RFC 6749's form or in another: `errorCode`, `errcode`, `fault`, a list, something nested,
+/// XML, or plain text. A code of the standard is given in its standard spelling, any other as it is.
+/// If no response came, the description has the host and the cause.
+///
+/// What may hold a secret is not shown: a text that holds the longest run of letters and digits of a
+/// secret, or of its base64 or hexadecimal form, is withheld, and only status and code are left. If a
+/// secret has no such run of at least 8, every text is withheld.
 #[doc(alias = "ClientCredentials")]
 #[doc(alias = "client_credentials")]
 #[doc(alias = "clientcredentials")]
@@ -90,7 +101,7 @@ use crate::{
 pub struct TokenEndpoint {
     pub(super) settings: Arc<Settings>,
     /// Behind a lock because an HTTP client need not be `Sync`. It is held for one clone.
-    pub(super) transport: Arc<Mutex<BoxCloneService<EndpointRequest, Response<Bytes>, BoxError>>>,
+    pub(super) transport: Arc<Mutex<Transport>>,
     /// Why the client that `build` made cannot use TLS.
     pub(super) without_tls: Option<Error>,
 }
@@ -165,19 +176,36 @@ impl Service<TokenRequest> for TokenEndpoint {
         // Only a panic in somebody's `clone` can have poisoned it; the service is still whole.
         let mut transport = self.transport.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move {
-            let (request, secrets) = Arc::clone(&settings).request().await?;
-            let secret_url = request.has_query();
-            let failed = |error| unavailable(error, secret_url);
-            let transport = transport.ready().await.map_err(failed)?;
-            let (sent, started) = (SystemClock.now(), Instant::now());
-            let response = transport.call(request).await.map_err(failed)?;
-            let withhold = Withhold::new(secrets.iter().map(ExposeSecret::expose_secret));
-            // By the clock that counts sleep or by the one that a test can pause: it does no harm to
-            // take a token for older than it is.
-            let age = SystemClock.now().saturating_sub(sent).max(started.elapsed());
-            Ok(settings.builder.reader.token(&response, &withhold)?.with_age(age))
+            let ended = Ended::default();
+            match ask(&settings, &mut transport, &ended).await {
+                // The layers below get a request of its own: they may not prove the same one twice.
+                Err(_) if ended.is_set() => ask(&settings, &mut transport, &ended).await,
+                done => done,
+            }
         })
     }
+}
+
+/// Makes one request.
+async fn ask(
+    settings: &Arc<Settings>,
+    transport: &mut Transport,
+    ended: &Ended,
+) -> Result<Token, Error> {
+    let (mut request, secrets) = Arc::clone(settings).request().await?;
+    request.extensions.insert(ended.clone());
+    let secret_url = request.has_query();
+    let failed = |error| unavailable(error, None, secret_url);
+    let transport = transport.ready().await.map_err(failed)?;
+    let (sent, started) = (SystemClock.now(), Instant::now());
+    let response = transport.call(request).await.map_err(failed)?;
+    let withhold = Withhold::new(secrets.iter().map(ExposeSecret::expose_secret));
+    // By the clock that counts sleep or by the one that a test can pause: it does no harm to take a
+    // token for older than it is.
+    let age = SystemClock.now().saturating_sub(sent).max(started.elapsed());
+    let sends_secret = settings.builder.template.auth.needs_secret();
+    let token = settings.builder.reader.token(&response, &withhold, sends_secret)?;
+    Ok(token.with_age(age))
 }
 
 impl fmt::Debug for TokenEndpoint {

@@ -6,6 +6,8 @@
 //! values, not yet encoded.
 
 mod build;
+#[cfg(feature = "client-no-provider")]
+mod build_client;
 mod builder;
 #[cfg(feature = "config")]
 mod config;

@@ -1,10 +1,12 @@
 //! Checks a builder's settings.
 
+use std::slice;
+
 use http::{HeaderName, Method, Uri};
 
 use super::{
     builder::TokenEndpointBuilder,
-    request::{ClientAuth, ParamEncoding, Parameter, Template},
+    request::{ClientAuth, ParamEncoding, Parameter, Template, refuse_control},
     response::Reader,
     secret::Secret,
 };
@@ -12,6 +14,11 @@ use crate::{error::Error, origin::keeps_secrets};
 
 /// Finds what cannot be used, and gives the URL of the token endpoint.
 pub(super) fn validate(builder: &TokenEndpointBuilder) -> Result<Uri, Error> {
+    #[cfg(feature = "client-no-provider")]
+    if let Some(field) = builder.client.is_set() {
+        let why = "it is for the client that `build` makes, and here another one is used";
+        return Err(Error::config(field, why));
+    }
     let uri = url(&builder.url, builder.allow_http)?;
     template(&builder.template)?;
     reader(&builder.reader)?;
@@ -64,9 +71,13 @@ fn template(template: &Template) -> Result<(), Error> {
         ("scope", &template.scopes.items),
         ("audience", &template.audiences.items),
         ("resource", &template.resources.items),
+        ("user_agent", slice::from_ref(&template.user_agent)),
     ] {
-        if values.iter().any(|value| value.trim().is_empty()) {
-            return Err(Error::config(field, "it is empty"));
+        for value in values {
+            if value.trim().is_empty() {
+                return Err(Error::config(field, "it is empty"));
+            }
+            refuse_control(field, value)?;
         }
     }
     for (name, _) in &template.params.items {

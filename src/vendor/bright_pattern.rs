@@ -13,7 +13,7 @@ use crate::{
 /// Center Administrator. Tokens act for that user.
 ///
 /// ```no_run
-/// # #[cfg(feature = "client")]
+/// # #[cfg(feature = "client-no-provider")]
 /// # async fn example() -> Result<(), tower_oauth::Error> {
 /// use tower_oauth::{TokenCache, vendor::bright_pattern};
 ///

@@ -17,7 +17,7 @@ const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 /// has granted access.
 ///
 /// ```no_run
-/// # #[cfg(feature = "client")]
+/// # #[cfg(feature = "client-no-provider")]
 /// # async fn example() -> Result<(), tower_oauth::Error> {
 /// use tower_oauth::{TokenCache, vendor::dell_techdirect};
 ///

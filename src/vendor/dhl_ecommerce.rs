@@ -17,7 +17,7 @@ const SANDBOX: &str = "https://api-sandbox.dhlecs.com";
 /// is public, is [`dhl_ecommerce_sandbox`]; it has other credentials.
 ///
 /// ```no_run
-/// # #[cfg(feature = "client")]
+/// # #[cfg(feature = "client-no-provider")]
 /// # async fn example() -> Result<(), tower_oauth::Error> {
 /// use tower_oauth::{TokenCache, vendor::dhl_ecommerce_sandbox};
 ///

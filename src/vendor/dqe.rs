@@ -15,7 +15,7 @@ use crate::{
 /// Software gives you all four; your contract says which scopes the licence covers.
 ///
 /// ```no_run
-/// # #[cfg(feature = "client")]
+/// # #[cfg(feature = "client-no-provider")]
 /// # async fn example() -> Result<(), tower_oauth::Error> {
 /// use tower_oauth::{TokenCache, vendor::dqe};
 ///

@@ -13,7 +13,7 @@ use crate::{
 /// digits, although the documentation's table calls it a `long`.
 ///
 /// ```no_run
-/// # #[cfg(feature = "client")]
+/// # #[cfg(feature = "client-no-provider")]
 /// # async fn example() -> Result<(), tower_oauth::Error> {
 /// use tower_oauth::{TokenCache, vendor::manageengine_ddi_central};
 ///
@@ -28,31 +28,17 @@ use crate::{
 ///
 /// # A self-signed certificate
 ///
-/// Such a console often has one. `build` accepts only what the platform trusts: either add the
-/// certificate there, or pass a client of your own that trusts this certificate and no other.
+/// Such a console often has one. Add it to those that are trusted, here and in the HTTP client of the
+/// API itself:
 ///
 /// ```no_run
-/// use bytes::Bytes;
-/// use http_body_util::Full;
-/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-/// use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::{CertificateDer, pem::PemObject}};
-/// use tower_oauth::vendor::manageengine_ddi_central;
+/// # #[cfg(feature = "client-no-provider")]
+/// # fn example() -> Result<(), tower_oauth::Error> {
+/// use tower_oauth::{token_endpoint::Secret, vendor::manageengine_ddi_central};
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let mut roots = RootCertStore::empty();
-/// roots.add(CertificateDer::from_pem_file("ddi-central.pem")?)?;
-/// let tls = ClientConfig::builder_with_provider(ring::default_provider().into())
-///     .with_safe_default_protocol_versions()?
-///     .with_root_certificates(roots)
-///     .with_no_client_auth();
-/// let https = hyper_rustls::HttpsConnectorBuilder::new()
-///     .with_tls_config(tls)
-///     .https_only()
-///     .enable_http1()
-///     .build();
-/// let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(https);
-///
-/// let fetcher = manageengine_ddi_central("10.0.0.5:9443", "id", "secret").build_with(client)?;
+/// let fetcher = manageengine_ddi_central("10.0.0.5:9443", "id", "secret")
+///     .ca_certificate(Secret::file("ddi-central.pem"))
+///     .build()?;
 /// # Ok(())
 /// # }
 /// ```
@@ -75,8 +61,7 @@ use crate::{
 ///
 /// The page describes none, so they are read as RFC 6749 §5.2 defines them. Wrong credentials are
 /// [`Denied`](crate::ErrorKind::Denied). A certificate that is not trusted is
-/// [`Unavailable`](crate::ErrorKind::Unavailable), and the error's
-/// [`source`](std::error::Error::source) says so.
+/// [`Unavailable`](crate::ErrorKind::Unavailable), and the error says so.
 ///
 /// As a configuration file:
 ///

@@ -168,6 +168,7 @@ async fn every_key_does_what_its_setter_does() {
         .resource("https://api.example.com/")
         .resource("urn:example:files")
         .refresh_after(Duration::from_secs(1200))
+        .user_agent("billing/1.4")
         .param("feature", "a")
         .param("feature", "b")
         .param("tenant", "blue")
@@ -214,6 +215,16 @@ async fn every_key_does_what_its_setter_does() {
             "lifetime_unit = \"milliseconds\"",
             setters.clone().lifetime_unit(LifetimeUnit::Milliseconds),
         ),
+        (
+            "lifetime_unit = \"seconds\"",
+            "lifetime_unit = \"unix_seconds\"",
+            setters.clone().lifetime_unit(LifetimeUnit::UnixSeconds),
+        ),
+        (
+            "lifetime_unit = \"seconds\"",
+            "lifetime_unit = \"rfc3339\"",
+            setters.clone().lifetime_unit(LifetimeUnit::Rfc3339),
+        ),
         ("grant_type = \"other\"", "grant_type = false", setters.clone().no_grant_type()),
         (
             "grant_type = \"other\"",
@@ -224,6 +235,11 @@ async fn every_key_does_what_its_setter_does() {
         ("auth = \"basic_raw\"", "auth = \"body\"", setters.clone().auth(ClientAuth::Body)),
         ("auth = \"basic_raw\"", "auth = \"query\"", setters.clone().auth(ClientAuth::Query)),
         ("auth = \"basic_raw\"", "auth = \"none\"", setters.clone().auth(ClientAuth::None)),
+        (
+            "user_agent = \"billing/1.4\"",
+            "user_agent = \"program/1\"",
+            setters.clone().user_agent("program/1"),
+        ),
         (
             "auth = \"basic_raw\"",
             "auth = { headers = { client_id = \"X-Id\", client_secret = \"X-Secret\" } }",
@@ -241,6 +257,64 @@ async fn every_key_does_what_its_setter_does() {
     }
     let insecure = reference.replace("insecure_allow_http = true", "");
     assert_eq!(fetcher(&insecure).build().unwrap_err().field(), Some("url"));
+}
+
+/// The names that OpenID Connect and RFC 8705 registered (`token_endpoint_auth_method`).
+#[tokio::test]
+async fn the_registered_names_of_authentication() {
+    let with = |auth: &str| {
+        fetcher(&format!(
+            "[fetcher]\nurl = \"https://h/\"\nclient_id = \"i\"\nclient_secret = \"s\"\nauth = \"{auth}\"\n"
+        ))
+    };
+    for (registered, ours, auth) in [
+        ("client_secret_basic", "basic", ClientAuth::Basic),
+        ("client_secret_post", "body", ClientAuth::Body),
+        ("none", "none", ClientAuth::None),
+        // The certificate is the HTTP client's.
+        ("tls_client_auth", "none", ClientAuth::None),
+        ("self_signed_tls_client_auth", "none", ClientAuth::None),
+    ] {
+        let named = behaviour(with(registered)).await;
+        assert_eq!(named, behaviour(with(ours)).await, "{registered}");
+        assert_eq!(named, behaviour(with("basic").auth(auth)).await, "{registered}");
+    }
+}
+
+#[tokio::test]
+async fn lists_as_text_and_as_lists() {
+    let of = |lines: &str| {
+        let toml = format!("[fetcher]\nurl = \"https://h/\"\nauth = \"none\"\n{lines}\n");
+        async move { behaviour(fetcher(&toml)).await.remove(0) }
+    };
+    let two = of("scope = \"a b\"").await;
+    assert!(two.contains(r#"("scope", "a b")"#), "{two}");
+    assert_eq!(of("scope = [\"a\", \"b\"]").await, two);
+    let none = of("").await;
+    assert_eq!(of("scope = []").await, none);
+    let audiences = of("audience = [\"x\", \"y\"]").await;
+    assert!(audiences.contains(r#"("audience", "x"), ("audience", "y")"#), "{audiences}");
+}
+
+/// They are for the client that `build` makes, which says what is wrong with them.
+#[tokio::test]
+async fn the_client_s_own_settings() {
+    let base = "[fetcher]\nurl = \"https://h/\"\nclient_id = \"i\"\nclient_secret = \"s\"\n";
+    for (line, field) in [
+        ("proxy = \"nonsense nonsense\"", "proxy"),
+        ("proxy = { secret = \"ftp://me:hunter2key@h\" }", "proxy"),
+        ("ca_certificate = \"hunter2key\"", "ca_certificate"),
+        ("ca_certificate = [{ file = \"/no/such/hunter\" }]", "ca_certificate"),
+    ] {
+        let builder = fetcher(&format!("{base}{line}\n"));
+        leaks_nothing(None, &[&builder]);
+        let error = builder.build().unwrap_err();
+        assert_eq!(error.field().unwrap_or_default(), field, "{line}: {error}");
+        leaks_nothing(Some(&error), &[]);
+    }
+    for line in ["proxy = \"http://proxy.example.com:3128\"", "proxy = { secret = \"http://h\" }"] {
+        fetcher(&format!("{base}{line}\n")).build().unwrap();
+    }
 }
 
 /// The secret that a fetch sends, of which there is one.

@@ -1,6 +1,6 @@
 //! The five token APIs, each as a server written from its page alone, and two that are not in the
 //! documentation.
-#![cfg(all(feature = "client", feature = "config"))]
+#![cfg(all(any(feature = "client", feature = "client-ring"), feature = "config"))]
 
 mod bright_pattern;
 mod config;

@@ -180,7 +180,7 @@ fn a_bad_change_names_its_field() {
 }
 
 /// Plain HTTP needs no root certificates; what needs them says so when it is built, not later.
-#[cfg(all(feature = "client", target_os = "linux"))]
+#[cfg(all(any(feature = "client", feature = "client-ring"), target_os = "linux"))]
 #[test]
 fn without_root_certificates() {
     let nowhere = "/no/such/place";
@@ -203,7 +203,7 @@ fn without_root_certificates() {
 }
 
 /// With root certificates, it does not matter where the first endpoint is.
-#[cfg(feature = "client")]
+#[cfg(any(feature = "client", feature = "client-ring"))]
 #[test]
 fn tls_does_not_depend_on_the_first_url() {
     let built = builder().build().map_err(|error| error.field());

@@ -113,7 +113,9 @@ async fn parameters_and_headers_that_are_read_for_every_token() {
     }
     std::fs::write(&key.0, "a\nb").unwrap();
     let error = read(builder.clone(), response(200, OK)).await.unwrap_err();
-    assert_eq!(error.field(), Some("header"));
+    assert_eq!(error.field(), Some("param"));
+    let error = read(crate::builder().header("X-Key", file()), response(200, OK)).await;
+    assert_eq!(error.unwrap_err().field(), Some("header"));
     drop(key);
     let error = read(builder, response(200, OK)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fetcher);

@@ -175,6 +175,28 @@ async fn a_code_that_is_the_secret() {
     }
 }
 
+/// A code of a server's own is shown where its words are withheld, unless the secret is in it.
+#[tokio::test]
+async fn a_code_of_the_server_s_own() {
+    let short = "pin-1234567";
+    for (secret, code, is_shown) in [
+        (short, "other_error", true),
+        (short, "E-40013", true),
+        (short, "pin-1234567", false),
+        (short, "no.1234567", false),
+        ("550e8400-e29b-41d4-a716-446655440000", "446655440000", false),
+        ("550e8400-e29b-41d4-a716-446655440000", "446655440001", true),
+        (SECRET, "s3cr3tkey", false),
+        (SECRET, "S3CR3T-KEY", false),
+        ("client-of-billing", "Y2xpZW50LW9mLWJpbGxpbmc=", false),
+    ] {
+        let body = serde_json::json!({ "errorCode": code, "message": secret }).to_string();
+        let error = read(with(secret), response(400, body)).await.unwrap_err();
+        assert_eq!(error.oauth_code(), is_shown.then_some(code), "{secret}: {error}");
+        assert!(!printed(&error).contains(secret), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_printed_is_escaped_and_the_rest_is_cut() {
     let shown = |words: String| async move {

@@ -34,6 +34,7 @@ struct Fetcher {
     resource: Many<String>,
     param: BTreeMap<String, Values>,
     header: BTreeMap<String, Values>,
+    user_agent: Option<String>,
     method: Option<String>,
     param_encoding: Option<ParamEncoding>,
     rename_param: BTreeMap<Parameter, String>,
@@ -44,6 +45,10 @@ struct Fetcher {
     refresh_after: Option<Duration>,
     token_type: BTreeMap<String, String>,
     hint: BTreeMap<String, String>,
+    #[cfg(feature = "client-no-provider")]
+    proxy: Option<Secret>,
+    #[cfg(feature = "client-no-provider")]
+    ca_certificate: Many<Secret>,
 }
 
 #[derive(Default, Deserialize)]
@@ -79,6 +84,9 @@ impl<'de> Deserialize<'de> for TokenEndpointBuilder {
         template.resources.items = fetcher.resource.into_vec();
         template.params.items = pairs(fetcher.param);
         template.headers.items = pairs(fetcher.header);
+        if let Some(user_agent) = fetcher.user_agent {
+            template.user_agent = user_agent;
+        }
         if let Some(method) = fetcher.method {
             template.method = Method::from_bytes(method.to_ascii_uppercase().as_bytes())
                 .map_err(|_| D::Error::custom("`method` is not an HTTP method"))?;
@@ -91,6 +99,11 @@ impl<'de> Deserialize<'de> for TokenEndpointBuilder {
         builder.reader.refresh_after = fetcher.refresh_after;
         builder.reader.token_types = fetcher.token_type.into_iter().collect();
         builder.reader.hints.0 = fetcher.hint.into_iter().collect();
+        #[cfg(feature = "client-no-provider")]
+        {
+            builder.client.proxy = fetcher.proxy;
+            builder.client.ca_certificates = fetcher.ca_certificate.into_vec();
+        }
         Ok(builder)
     }
 }

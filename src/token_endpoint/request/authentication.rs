@@ -13,7 +13,9 @@ use super::{
 use crate::error::Error;
 
 /// How the client's id and secret are sent. A request carries them once, in one way
-/// (RFC 6749 §2.3).
+/// (RFC 6749 §2.3). A configuration file may also use the names that are registered for
+/// `token_endpoint_auth_method`: `client_secret_basic`, `client_secret_post`, `none`,
+/// `tls_client_auth`, `self_signed_tls_client_auth`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "config",
@@ -25,6 +27,8 @@ pub enum ClientAuth {
     /// `Authorization: Basic`, with id and secret form-encoded first, as RFC 6749 §2.3.1 requires.
     /// The default, because every standard server accepts it.
     #[default]
+    #[doc(alias = "client_secret_basic")]
+    #[cfg_attr(feature = "config", serde(alias = "client_secret_basic"))]
     Basic,
     /// `Authorization: Basic` with id and secret as they are, for the many servers that forget to
     /// decode them. It differs from [`Basic`](Self::Basic) only if they have characters other than
@@ -32,6 +36,8 @@ pub enum ClientAuth {
     BasicRaw,
     /// As parameters, encoded like the others: Bright Pattern, DHL eCommerce and DDI Central want
     /// it. RFC 6749 §2.3.1 advises against it where Basic is possible.
+    #[doc(alias = "client_secret_post")]
+    #[cfg_attr(feature = "config", serde(alias = "client_secret_post"))]
     Body,
     /// As parameters in the URL's query, wherever the others go. URLs end up in the logs of every
     /// server and proxy on the way: the last resort.
@@ -44,7 +50,14 @@ pub enum ClientAuth {
         client_secret: String,
     },
     /// The id as a parameter, if there is one, and no secret: for a client that has none, or where a
-    /// layer below proves who it is, for example with a signed assertion (RFC 7523).
+    /// layer below proves who it is, for example with a signed assertion (RFC 7523), or the HTTP
+    /// client does with a certificate (RFC 8705).
+    #[doc(alias = "tls_client_auth")]
+    #[doc(alias = "self_signed_tls_client_auth")]
+    #[cfg_attr(
+        feature = "config",
+        serde(alias = "tls_client_auth", alias = "self_signed_tls_client_auth")
+    )]
     None,
 }
 

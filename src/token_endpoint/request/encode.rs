@@ -1,7 +1,7 @@
 //! The only place that knows how parameters are written down.
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Uri, header, uri::PathAndQuery};
+use http::{HeaderValue, Method, Request, Uri, header, uri::PathAndQuery};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use zeroize::Zeroizing;
 
@@ -26,6 +26,10 @@ pub(crate) fn encode<Q: From<Bytes>>(request: EndpointRequest) -> Result<Request
     };
     if let Some(content_type) = content_type {
         headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static(content_type));
+    }
+    // Some servers insist, and HTTP clients leave it out.
+    if method == Method::POST && body.is_empty() {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     let mut encoded = Request::new(Q::from(Bytes::from_owner(Zeroizing::new(body))));
     *encoded.method_mut() = method;

@@ -25,10 +25,17 @@ pub(super) const TAKEN: [HeaderName; 5] = [
 pub(super) type Own<'a> = (&'a str, &'a Value, SecretString);
 
 /// Adds the standard headers and the user's to those that carry id and secret.
-pub(super) fn add_to(headers: &mut HeaderMap, own: &[Own<'_>]) -> Result<(), Error> {
+pub(super) fn add_to(
+    headers: &mut HeaderMap,
+    user_agent: &str,
+    own: &[Own<'_>],
+) -> Result<(), Error> {
     let taken: Vec<_> = headers.keys().cloned().chain(CLIENTS).collect();
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut user_agent = sensitive("user_agent", &header::USER_AGENT, user_agent)?;
+    user_agent.set_sensitive(false);
+    headers.insert(header::USER_AGENT, user_agent);
     let mut replaced = HashSet::new();
     for (name, value, text) in own {
         let name = parse("header", name)?;

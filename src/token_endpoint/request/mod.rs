@@ -13,4 +13,4 @@ pub(super) use encode::encode;
 pub use endpoint_request::{EndpointRequest, ParamEncoding};
 pub use params::Params;
 pub use renames::Parameter;
-pub(super) use template::Template;
+pub(super) use template::{Template, refuse_control};

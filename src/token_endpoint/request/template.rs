@@ -27,6 +27,7 @@ pub(crate) struct Template {
     pub(crate) resources: List<String>,
     pub(crate) params: List<(String, Value)>,
     pub(crate) headers: List<(String, Value)>,
+    pub(crate) user_agent: String,
     pub(crate) method: Method,
     /// `None` stands for what the method usually has.
     pub(crate) param_encoding: Option<ParamEncoding>,
@@ -35,8 +36,12 @@ pub(crate) struct Template {
 
 impl Template {
     pub(crate) fn new() -> Self {
-        let grant_type = Some("client_credentials".to_owned());
-        Self { grant_type, method: Method::POST, ..Self::default() }
+        Self {
+            grant_type: Some("client_credentials".to_owned()),
+            user_agent: concat!("tower-oauth/", env!("CARGO_PKG_VERSION")).to_owned(),
+            method: Method::POST,
+            ..Self::default()
+        }
     }
 
     /// Marks the lists as somebody else's: the first call of a setter replaces its list.
@@ -75,19 +80,26 @@ impl Template {
         read: fn(&Secret) -> Result<SecretString, Error>,
     ) -> Result<(EndpointRequest, Vec<SecretString>), Error> {
         let mut secrets = Vec::new();
-        let mut text = |value: &Value| match value {
-            Value::Plain(text) => Ok(SecretString::from(text.as_str())),
-            Value::Secret(secret) => {
-                let secret = read(secret)?;
-                secrets.push(secret.clone());
-                Ok(secret)
-            }
+        let mut text = |field, value: &Value| {
+            let text = match value {
+                Value::Plain(text) => SecretString::from(text.as_str()),
+                Value::Secret(secret) => {
+                    let text = read(secret)?;
+                    secrets.push(text.clone());
+                    text
+                }
+            };
+            refuse_control(field, text.expose_secret())?;
+            Ok::<_, Error>(text)
         };
-        let mut own = |field, value: Option<&Value>| match value.map(&mut text).transpose()? {
-            Some(text) if text.expose_secret().is_empty() => {
-                Err(Error::config(field, "it is empty"))
+        let mut own = |field, value: Option<&Value>| {
+            let text = value.map(|value| text(field, value)).transpose()?;
+            match text {
+                Some(text) if text.expose_secret().is_empty() => {
+                    Err(Error::config(field, "it is empty"))
+                }
+                text => Ok(text.unwrap_or_default()),
             }
-            text => Ok(text.unwrap_or_default()),
         };
         let id = own("client_id", self.client_id.as_ref())?;
         let secret = own("client_secret", self.client_secret())?;
@@ -106,15 +118,29 @@ impl Template {
         self.audiences.items.iter().for_each(|audience| push(Parameter::Audience, audience));
         self.resources.items.iter().for_each(|resource| push(Parameter::Resource, resource));
         for (name, value) in self.params.items.iter() {
-            request.params.push(name, text(value)?.expose_secret());
+            request.params.push(name, text("param", value)?.expose_secret());
         }
         let (id, secret) = (id.expose_secret(), secret.expose_secret());
         self.auth.apply(&mut request, &self.renames, id, secret)?;
-        let own = self.headers.items.iter().map(|(name, value)| Ok((&**name, value, text(value)?)));
-        add_to(&mut request.headers, &own.collect::<Result<Vec<_>, Error>>()?)?;
+        let own = self
+            .headers
+            .items
+            .iter()
+            .map(|(name, value)| Ok::<_, Error>((&**name, value, text("header", value)?)));
+        let own = own.collect::<Result<Vec<_>, _>>()?;
+        add_to(&mut request.headers, &self.user_agent, &own)?;
         if !secret.is_empty() {
             secrets.extend(basic(id, secret).map(|pair| pair.as_str().into()));
         }
         Ok((request, secrets))
+    }
+}
+
+/// A line break that was copied along is the usual mistake, and no server says so.
+pub(crate) fn refuse_control(field: &'static str, text: &str) -> Result<(), Error> {
+    match text.chars().find(|char| char.is_control()) {
+        None => Ok(()),
+        Some('\r' | '\n') => Err(Error::config(field, "it has a line break in it")),
+        Some(_) => Err(Error::config(field, "it has a control character in it")),
     }
 }

@@ -9,6 +9,11 @@ use std::collections::BTreeMap;
 pub enum ResponseField {
     /// `access_token` (RFC 6749 §5.1).
     AccessToken,
+    /// The code of an error: `error` (RFC 6749 §5.2), and where else servers are known to have it.
+    Error,
+    /// What an error says in words: `error_description` (RFC 6749 §5.2), and where else servers are
+    /// known to have it.
+    ErrorDescription,
     /// `expires_in` (RFC 6749 §5.1).
     ExpiresIn,
     /// `token_type` (RFC 6749 §7.1).
@@ -24,6 +29,8 @@ impl Places {
     pub(super) fn of(&self, field: ResponseField) -> &str {
         let standard = match field {
             ResponseField::AccessToken => "access_token",
+            ResponseField::Error => "error",
+            ResponseField::ErrorDescription => "error_description",
             ResponseField::ExpiresIn => "expires_in",
             ResponseField::TokenType => "token_type",
         };

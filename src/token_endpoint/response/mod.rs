@@ -10,16 +10,23 @@ use crate::{
     token::Token,
 };
 
+mod code;
 mod error;
 mod field;
 mod fields;
+mod hints;
 mod lenient;
 mod lifetime;
+mod members;
+mod said;
+mod time;
 mod withhold;
 
-use error::{Hints, is_html};
+use code::is_success;
 use field::Places;
 use fields::{Fields, Scalar, text};
+use hints::Hints;
+use said::{Said, is_html};
 
 pub use field::ResponseField;
 pub use fields::ResponseFormat;
@@ -47,10 +54,14 @@ impl Reader {
         &self,
         response: &Response<Bytes>,
         withhold: &Withhold,
+        sends_secret: bool,
     ) -> Result<Token, Error> {
         let text = text(response.body(), self.format);
+        let said = || Said::of(response, &text, &self.places);
+        let refused =
+            |said: Said<'_>| error::read(response, &said, &self.hints, withhold, sends_secret);
         if !response.status().is_success() {
-            return Err(error::read(response, &text, &self.hints, withhold));
+            return Err(refused(said()));
         }
         let invalid = |why: &str| {
             Error::new(ErrorKind::InvalidResponse)
@@ -61,29 +72,38 @@ impl Reader {
         // Only a pointer leads into a list.
         let is_list = self.format == ResponseFormat::Json && text.starts_with('[');
         let fields = Fields::of(&text, self.format);
-        let Some(fields) = fields.filter(|_| !is_list || place.starts_with('/')) else {
-            return Err(self.unreadable(response, &text));
+        let fields = fields.filter(|_| !is_list || place.starts_with('/'));
+        let secret = fields.as_ref().and_then(|fields| fields.get(place));
+        let (Some(fields), Some(Scalar::Text(secret))) = (&fields, &secret) else {
+            let said = said();
+            return Err(match fields {
+                _ if said.is_error() => refused(said),
+                None => self.unreadable(response, &text),
+                Some(_) => invalid(&format!("it has no `{place}`")).with_hint(
+                    "if the token has another name or is elsewhere, set `response_field`",
+                ),
+            });
         };
-        if error::is_error(&fields) {
-            return Err(error::read(response, &text, &self.hints, withhold));
+        if is_error(fields) {
+            return Err(refused(said()));
         }
-        let Some(Scalar::Text(secret)) = fields.get(place) else {
-            return Err(invalid(&format!("it has no `{place}`")));
-        };
+        // Some servers end it with a line break.
+        let secret = secret.trim();
         if secret.len() > LONGEST_TOKEN {
             return Err(invalid("the token is longer than 64 KiB"));
         }
-        let scheme = self.scheme(&fields).map_err(|token_type| {
+        let scheme = self.scheme(fields).map_err(|token_type| {
             let unknown = match withhold.words(&token_type) {
                 Some(token_type) => invalid(&format!("the token type \"{token_type}\" is unknown")),
                 None => invalid("the token type is unknown"),
             };
             unknown.with_hint("to accept it, map it to an authentication scheme with `token_type`")
         })?;
-        let mut token = Token::new(scheme, &*secret);
+        let mut token = Token::new(scheme, secret);
         token.header_value().map_err(|error| error.with_status(response.status()))?;
         let expires_in = fields.get(self.places.of(ResponseField::ExpiresIn));
-        if let Some(lifetime) = expires_in.and_then(|value| self.unit.read(&value)) {
+        let lifetime = expires_in.and_then(|value| self.unit.read(&value, response.headers()));
+        if let Some(lifetime) = lifetime {
             token = token.with_lifetime(lifetime);
         }
         if let Some(refresh_after) = self.refresh_after {
@@ -129,5 +149,14 @@ impl Reader {
             None if token_type.is_empty() || is("Bearer") || is("BearerToken") => Ok("Bearer"),
             None => Err(token_type.to_owned()),
         }
+    }
+}
+
+/// Whether a response that has a token is an error all the same.
+fn is_error(fields: &Fields<'_>) -> bool {
+    match fields.get("error") {
+        Some(Scalar::Text(error)) => !error.trim().is_empty() && !is_success(error.trim()),
+        Some(Scalar::Number(number)) => number != 0.0,
+        other => other.is_some(),
     }
 }

@@ -3,9 +3,12 @@
 use std::{
     fmt,
     future::{Future, ready},
-    io,
     marker::PhantomData,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -14,8 +17,8 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower_service::Service;
-use zeroize::Zeroizing;
 
+use super::cause::{Cause, chain};
 use crate::{
     error::{BoxError, Error, ErrorKind},
     token_endpoint::request::{EndpointRequest, encode},
@@ -28,8 +31,9 @@ const LONGEST_RESPONSE: usize = 1024 * 1024;
 ///
 /// `Q` is the type of the request's body: any that is made from [`Bytes`].
 ///
-/// Any status is a response. The error is [`ErrorKind::Unavailable`] if no response came, or
-/// [`ErrorKind::InvalidResponse`] if a response with a good status was too long; of a longer error
+/// Any status is a response. The error is [`ErrorKind::Unavailable`] if no response came, and its
+/// [`description`](Error::description) has the host and the cause; or it is
+/// [`ErrorKind::InvalidResponse`] if a response with a good status was too long. Of a longer error
 /// response only the head is kept. If the URL had a query, the error has no
 /// [`source`](std::error::Error::source), because the errors of HTTP clients print URLs. Dropping
 /// the future drops the request.
@@ -74,23 +78,35 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.http.poll_ready(cx).map_err(|error| unavailable(error.into(), false))
+        self.http.poll_ready(cx).map_err(|error| unavailable(error.into(), None, false))
     }
 
-    fn call(&mut self, request: EndpointRequest) -> Self::Future {
+    fn call(&mut self, mut request: EndpointRequest) -> Self::Future {
         let secret_url = request.has_query();
+        // Not the authority as a whole: a layer may have put a password there.
+        let port = request.uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let host = format!("{}{port}", request.uri.host().unwrap_or_default());
+        let ended = request.extensions.remove::<Ended>().unwrap_or_default();
+        // Of an earlier attempt, if a layer in between makes several.
+        ended.0.store(false, Ordering::Relaxed);
         let request = match encode(request) {
             Ok(request) => request,
             Err(error) => return Box::pin(ready(Err(error))),
         };
         let response = self.http.call(request);
         Box::pin(async move {
-            let response = response.await.map_err(|error| unavailable(error.into(), secret_url))?;
+            let failed = |error: BoxError| unavailable(error, Some(&host), secret_url);
+            let response = response.await.map_err(|error| {
+                let error = error.into();
+                let is_end = Cause::find(&*error).is_some_and(|cause| cause.ended);
+                ended.0.store(is_end, Ordering::Relaxed);
+                failed(error)
+            })?;
             let (head, body) = response.into_parts();
             match Limited::new(body, LONGEST_RESPONSE).collect().await {
                 Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
                 Err(error) if !error.is::<LengthLimitError>() => {
-                    Err(unavailable(error, secret_url).with_status(head.status))
+                    Err(failed(error).with_status(head.status))
                 }
                 Err(_) if head.status.is_success() => Err(Error::new(ErrorKind::InvalidResponse)
                     .with_status(head.status)
@@ -102,42 +118,36 @@ where
     }
 }
 
-/// No response, and why; without the cause if that may print a secret.
-pub(crate) fn unavailable(error: BoxError, secret_url: bool) -> Error {
+/// No response, and why; without the cause itself if that may print a secret.
+pub(crate) fn unavailable(error: BoxError, host: Option<&str>, secret_url: bool) -> Error {
     if let Some(ours) = Error::find(&*error) {
         return ours.clone();
     }
-    let unavailable = Error::new(ErrorKind::Unavailable);
-    if !secret_url {
-        return unavailable.with_source(error);
+    let cause = Cause::find(&*error);
+    let hint = cause.as_ref().and_then(|cause| cause.hint);
+    let says = match cause {
+        Some(cause) => Some(cause.says),
+        None if secret_url => None,
+        None => chain(&*error).last().map(|cause| cause.to_string()),
+    };
+    let mut unavailable = Error::new(ErrorKind::Unavailable);
+    let description: Vec<_> = host.map(str::to_owned).into_iter().chain(says).collect();
+    if !description.is_empty() {
+        unavailable = unavailable.with_description(description.join(": "));
     }
-    match cause(&*error) {
-        Some(cause) => unavailable.with_description(cause),
-        None => unavailable,
+    if let Some(hint) = hint {
+        unavailable = unavailable.with_hint(hint);
     }
+    if secret_url { unavailable } else { unavailable.with_source(error) }
 }
 
-/// Why no response came, in words of our own: the client's may have the URL in them.
-fn cause(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let mut kind = None;
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        let text = Zeroizing::new(cause.to_string());
-        if let Some((_, known)) = KNOWN.into_iter().find(|(words, _)| text.contains(words)) {
-            return Some(known.to_owned());
-        }
-        kind = cause.downcast_ref().map(io::Error::kind).or(kind);
-        next = cause.source();
-    }
-    // "other error" says nothing.
-    kind.filter(|kind| *kind != io::ErrorKind::Other).map(|kind| kind.to_string())
-}
+/// Tells whoever made a request, whatever layers make of the error, that its connection ended before a
+/// response came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ended(Arc<AtomicBool>);
 
-/// Causes without a kind of their own, by what rustls and the resolver say.
-const KNOWN: [(&str, &str); 5] = [
-    ("UnknownIssuer", "the server's certificate is not trusted (UnknownIssuer)"),
-    ("invalid peer certificate", "the server's certificate is not accepted"),
-    ("corrupt message", "the server does not speak TLS"),
-    ("dns error", "the host's name is not known (DNS)"),
-    ("lookup address", "the host's name is not known (DNS)"),
-];
+impl Ended {
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

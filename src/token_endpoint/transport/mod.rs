@@ -1,10 +1,11 @@
 //! From a token request to a response.
 
-#[cfg(feature = "client")]
+mod cause;
+#[cfg(feature = "client-no-provider")]
 mod client;
 mod http;
 
-#[cfg(feature = "client")]
-pub(super) use client::client;
+#[cfg(feature = "client-no-provider")]
+pub(super) use client::{ClientSettings, HttpClient};
 pub use http::HttpTransport;
-pub(super) use http::unavailable;
+pub(super) use http::{Ended, unavailable};

@@ -12,22 +12,40 @@ use crate::{
 /// and that user's API secret. It is not the password: find it in the user's settings in the Contact
 /// Center Administrator. Tokens act for that user.
 ///
-/// ```no_run
-/// # #[cfg(feature = "client-no-provider")]
-/// # async fn example() -> Result<(), tower_oauth::Error> {
-/// use tower_oauth::{TokenCache, vendor::bright_pattern};
+#[doc = include_str!("dependencies.md")]
 ///
-/// let fetcher = bright_pattern("tenant.example.com", "sheila.thomas", "qkDwDJlD").build()?;
-/// let token = TokenCache::builder(fetcher).build().token().await?;
-/// # Ok(())
-/// # }
+#[cfg_attr(feature = "client", doc = "```no_run")]
+#[cfg_attr(not(feature = "client"), doc = "```ignore")]
+/// use http::Request;
+/// use hyper_rustls::HttpsConnectorBuilder;
+/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+/// use tower::{BoxError, ServiceBuilder, ServiceExt};
+/// use tower_oauth::{OAuthLayer, token_endpoint::Secret, vendor::bright_pattern};
+///
+/// #[tokio::main]
+/// async fn main() -> Result<(), BoxError> {
+///     let secret = Secret::env("BRIGHT_PATTERN_API_SECRET");
+///     let fetcher = bright_pattern("tenant.example.com", "sheila.thomas", secret).build()?;
+///     let https = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().build();
+///     let api = ServiceBuilder::new()
+///         .layer(OAuthLayer::new(fetcher).origin("https://tenant.example.com")?)
+///         .service(Client::builder(TokioExecutor::new()).build(https));
+///
+///     let request = Request::get("https://tenant.example.com/data")
+///         .body(String::new())?;
+///     match api.oneshot(request).await {
+///         Ok(response) => println!("{}", response.status()),
+///         Err(error) => eprintln!("{error}"),
+///     }
+///     Ok(())
+/// }
 /// ```
 ///
-/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it, pass an
-/// HTTP client of your own to [`build_with`](TokenEndpointBuilder::build_with).
+/// The other features for `build`, and [`build_with`](TokenEndpointBuilder::build_with) without any, are
+/// on [the front page](crate#features).
 ///
-/// The host, without a port, is also the scope. If your tenant has another name, set it with
-/// [`scope`](TokenEndpointBuilder::scope).
+/// The host is also the scope, with the port if you give one. If your tenant has another name, set it
+/// with [`scope`](TokenEndpointBuilder::scope).
 ///
 /// # Lifetime
 ///
@@ -40,11 +58,13 @@ use crate::{
 /// [`Denied`](crate::ErrorKind::Denied). Resources respond to an expired token with 401, as RFC 6750
 /// says.
 ///
-/// As a configuration file:
+/// # From a configuration file
 ///
 /// ```toml
 #[doc = include_str!("bright_pattern.toml")]
 /// ```
+///
+#[doc = include_str!("from_a_file.md")]
 pub fn bright_pattern(
     host: impl AsRef<str>,
     login: impl Into<Value>,
@@ -52,11 +72,6 @@ pub fn bright_pattern(
 ) -> TokenEndpointBuilder {
     let base = base_url(host.as_ref());
     let tenant = base.split_once("://").map_or(&*base, |(_, host)| host);
-    // A tenant is known by its name, whatever port it is reached at.
-    let tenant = tenant
-        .rsplit_once(':')
-        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
-        .map_or(tenant, |(host, _port)| host);
     TokenEndpoint::builder(format!("{base}/configapi/v2/oauth/token"))
         .client_id(login)
         .client_secret(api_secret)

@@ -16,19 +16,37 @@ const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 /// [TechDirect portal](https://techdirect.dell.com), where they appear once the TechDirect API team
 /// has granted access.
 ///
-/// ```no_run
-/// # #[cfg(feature = "client-no-provider")]
-/// # async fn example() -> Result<(), tower_oauth::Error> {
-/// use tower_oauth::{TokenCache, vendor::dell_techdirect};
+#[doc = include_str!("dependencies.md")]
 ///
-/// let fetcher = dell_techdirect("l7a1b2c3d4", "client-secret").build()?;
-/// let token = TokenCache::builder(fetcher).build().token().await?;
-/// # Ok(())
-/// # }
+#[cfg_attr(feature = "client", doc = "```no_run")]
+#[cfg_attr(not(feature = "client"), doc = "```ignore")]
+/// use http::Request;
+/// use hyper_rustls::HttpsConnectorBuilder;
+/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+/// use tower::{BoxError, ServiceBuilder, ServiceExt};
+/// use tower_oauth::{OAuthLayer, token_endpoint::Secret, vendor::dell_techdirect};
+///
+/// #[tokio::main]
+/// async fn main() -> Result<(), BoxError> {
+///     let secret = Secret::env("DELL_CLIENT_SECRET");
+///     let fetcher = dell_techdirect("l7xx0123456789abcdef", secret).build()?;
+///     let https = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().build();
+///     let api = ServiceBuilder::new()
+///         .layer(OAuthLayer::new(fetcher).origin("https://apigtwb2c.us.dell.com")?)
+///         .service(Client::builder(TokioExecutor::new()).build(https));
+///
+///     let request = Request::get("https://apigtwb2c.us.dell.com/PROD/sbil/eapi/v5/asset-entitlements?servicetags=ABC1234")
+///         .body(String::new())?;
+///     match api.oneshot(request).await {
+///         Ok(response) => println!("{}", response.status()),
+///         Err(error) => eprintln!("{error}"),
+///     }
+///     Ok(())
+/// }
 /// ```
 ///
-/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it, pass an
-/// HTTP client of your own to [`build_with`](TokenEndpointBuilder::build_with).
+/// The other features for `build`, and [`build_with`](TokenEndpointBuilder::build_with) without any, are
+/// on [the front page](crate#features).
 ///
 /// The Warranty API has no sandbox: use production. Self-Dispatch, Technical Support Requests and the
 /// two case searches have one: [`dell_techdirect_sandbox`].
@@ -54,11 +72,13 @@ const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 /// Resources respond to an expired token with "Invalid Authentication"; the page does not say with
 /// which status. If it is not 401, name it with [`rejected_when`](crate::OAuthLayer::rejected_when).
 ///
-/// As a configuration file:
+/// # From a configuration file
 ///
 /// ```toml
 #[doc = include_str!("dell_techdirect.toml")]
 /// ```
+///
+#[doc = include_str!("from_a_file.md")]
 pub fn dell_techdirect(
     client_id: impl Into<Value>,
     client_secret: impl Into<Secret>,

@@ -16,19 +16,37 @@ const SANDBOX: &str = "https://api-sandbox.dhlecs.com";
 /// (DHL also calls it the user name) and client secret that came with it. The sandbox, whose host
 /// is public, is [`dhl_ecommerce_sandbox`]; it has other credentials.
 ///
-/// ```no_run
-/// # #[cfg(feature = "client-no-provider")]
-/// # async fn example() -> Result<(), tower_oauth::Error> {
-/// use tower_oauth::{TokenCache, vendor::dhl_ecommerce_sandbox};
+#[doc = include_str!("dependencies.md")]
 ///
-/// let fetcher = dhl_ecommerce_sandbox("client-id", "client-secret").build()?;
-/// let token = TokenCache::builder(fetcher).build().token().await?;
-/// # Ok(())
-/// # }
+#[cfg_attr(feature = "client", doc = "```no_run")]
+#[cfg_attr(not(feature = "client"), doc = "```ignore")]
+/// use http::Request;
+/// use hyper_rustls::HttpsConnectorBuilder;
+/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+/// use tower::{BoxError, ServiceBuilder, ServiceExt};
+/// use tower_oauth::{OAuthLayer, token_endpoint::Secret, vendor::dhl_ecommerce_sandbox};
+///
+/// #[tokio::main]
+/// async fn main() -> Result<(), BoxError> {
+///     let secret = Secret::env("DHL_CLIENT_SECRET");
+///     let fetcher = dhl_ecommerce_sandbox("client-id", secret).build()?;
+///     let https = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().build();
+///     let api = ServiceBuilder::new()
+///         .layer(OAuthLayer::new(fetcher).origin("https://api-sandbox.dhlecs.com")?)
+///         .service(Client::builder(TokioExecutor::new()).build(https));
+///
+///     let request = Request::get("https://api-sandbox.dhlecs.com/shipping/v4/manifest/PICKUP/REQUEST")
+///         .body(String::new())?;
+///     match api.oneshot(request).await {
+///         Ok(response) => println!("{}", response.status()),
+///         Err(error) => eprintln!("{error}"),
+///     }
+///     Ok(())
+/// }
 /// ```
 ///
-/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it, pass an
-/// HTTP client of your own to [`build_with`](TokenEndpointBuilder::build_with).
+/// The other features for `build`, and [`build_with`](TokenEndpointBuilder::build_with) without any, are
+/// on [the front page](crate#features).
 ///
 /// # Lifetime
 ///
@@ -48,11 +66,13 @@ const SANDBOX: &str = "https://api-sandbox.dhlecs.com";
 /// Resources respond to an expired token with "Access token expired"; the page does not say with which
 /// status. If it is not 401, name it with [`rejected_when`](crate::OAuthLayer::rejected_when).
 ///
-/// As a configuration file:
+/// # From a configuration file
 ///
 /// ```toml
 #[doc = include_str!("dhl_ecommerce.toml")]
 /// ```
+///
+#[doc = include_str!("from_a_file.md")]
 pub fn dhl_ecommerce(
     host: impl AsRef<str>,
     client_id: impl Into<Value>,

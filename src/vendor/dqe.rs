@@ -14,19 +14,37 @@ use crate::{
 /// calls it a passphrase), and the scope: what you want to use, for example `client_address`. DQE
 /// Software gives you all four; your contract says which scopes the licence covers.
 ///
-/// ```no_run
-/// # #[cfg(feature = "client-no-provider")]
-/// # async fn example() -> Result<(), tower_oauth::Error> {
-/// use tower_oauth::{TokenCache, vendor::dqe};
+#[doc = include_str!("dependencies.md")]
 ///
-/// let fetcher = dqe("server.example.com", "LICENCE", "secret", "client_address").build()?;
-/// let token = TokenCache::builder(fetcher).build().token().await?;
-/// # Ok(())
-/// # }
+#[cfg_attr(feature = "client", doc = "```no_run")]
+#[cfg_attr(not(feature = "client"), doc = "```ignore")]
+/// use http::Request;
+/// use hyper_rustls::HttpsConnectorBuilder;
+/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+/// use tower::{BoxError, ServiceBuilder, ServiceExt};
+/// use tower_oauth::{OAuthLayer, token_endpoint::Secret, vendor::dqe};
+///
+/// #[tokio::main]
+/// async fn main() -> Result<(), BoxError> {
+///     let secret = Secret::env("DQE_CLIENT_SECRET");
+///     let fetcher = dqe("server.example.com", "LICENCE", secret, "client_address").build()?;
+///     let https = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().build();
+///     let api = ServiceBuilder::new()
+///         .layer(OAuthLayer::new(fetcher).origin("https://server.example.com")?)
+///         .service(Client::builder(TokioExecutor::new()).build(https));
+///
+///     let request = Request::get("https://server.example.com/the/call/you/want")
+///         .body(String::new())?;
+///     match api.oneshot(request).await {
+///         Ok(response) => println!("{}", response.status()),
+///         Err(error) => eprintln!("{error}"),
+///     }
+///     Ok(())
+/// }
 /// ```
 ///
-/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it, pass an
-/// HTTP client of your own to [`build_with`](TokenEndpointBuilder::build_with).
+/// The other features for `build`, and [`build_with`](TokenEndpointBuilder::build_with) without any, are
+/// on [the front page](crate#features).
 ///
 /// # Lifetime
 ///
@@ -53,11 +71,13 @@ use crate::{
 /// The last row is why no `grant_type` is sent, and why an extra
 /// [`param`](TokenEndpointBuilder::param) breaks it.
 ///
-/// As a configuration file:
+/// # From a configuration file
 ///
 /// ```toml
 #[doc = include_str!("dqe.toml")]
 /// ```
+///
+#[doc = include_str!("from_a_file.md")]
 pub fn dqe(
     server: impl AsRef<str>,
     licence_code: impl Into<Value>,

@@ -12,40 +12,64 @@ use crate::{
 /// client secret that the console issued for your application. The id is a string of hexadecimal
 /// digits, although the documentation's table calls it a `long`.
 ///
-/// ```no_run
-/// # #[cfg(feature = "client-no-provider")]
-/// # async fn example() -> Result<(), tower_oauth::Error> {
-/// use tower_oauth::{TokenCache, vendor::manageengine_ddi_central};
+#[doc = include_str!("dependencies.md")]
 ///
-/// let fetcher = manageengine_ddi_central("ddi.example.com:9443", "ab5a442c", "8c7f2eb1").build()?;
-/// let token = TokenCache::builder(fetcher).build().token().await?;
-/// # Ok(())
-/// # }
+/// ```sh
+/// cargo add rustls
 /// ```
 ///
-/// `build` needs the feature `client`: `cargo add tower-oauth --features client`. Without it, pass an
-/// HTTP client of your own to [`build_with`](TokenEndpointBuilder::build_with).
+#[cfg_attr(feature = "client", doc = "```no_run")]
+#[cfg_attr(not(feature = "client"), doc = "```ignore")]
+/// use http::Request;
+/// use hyper_rustls::HttpsConnectorBuilder;
+/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+/// use rustls::{
+///     ClientConfig, RootCertStore,
+///     pki_types::{CertificateDer, pem::PemObject},
+/// };
+/// use tower::{BoxError, ServiceBuilder, ServiceExt};
+/// use tower_oauth::{OAuthLayer, token_endpoint::Secret, vendor::manageengine_ddi_central};
 ///
-/// # A self-signed certificate
+/// #[tokio::main]
+/// async fn main() -> Result<(), BoxError> {
+///     let secret = Secret::file("/run/secrets/ddi-central");
+///     let fetcher = manageengine_ddi_central("10.0.0.5:9443", "ab5a442c7d57bd3d", secret)
+///         .ca_certificate(Secret::file("ddi-central.pem"))
+///         .build()?;
 ///
-/// Such a console often has one. Add it to those that are trusted, here and in the HTTP client of the
-/// API itself:
+///     // The API has the same certificate as the token endpoint.
+///     let mut roots = RootCertStore::empty();
+///     roots.add(CertificateDer::from_pem_file("ddi-central.pem")?)?;
+///     let tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+///     let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().build();
+///     let api = ServiceBuilder::new()
+///         .layer(OAuthLayer::new(fetcher).origin("https://10.0.0.5:9443")?)
+///         .service(Client::builder(TokioExecutor::new()).build(https));
 ///
-/// ```no_run
-/// # #[cfg(feature = "client-no-provider")]
-/// # fn example() -> Result<(), tower_oauth::Error> {
-/// use tower_oauth::{token_endpoint::Secret, vendor::manageengine_ddi_central};
-///
-/// let fetcher = manageengine_ddi_central("10.0.0.5:9443", "id", "secret")
-///     .ca_certificate(Secret::file("ddi-central.pem"))
-///     .build()?;
-/// # Ok(())
-/// # }
+///     let request = Request::get("https://10.0.0.5:9443/the/call/you/want")
+///         .body(String::new())?;
+///     match api.oneshot(request).await {
+///         Ok(response) => println!("{}", response.status()),
+///         Err(error) => eprintln!("{error}"),
+///     }
+///     Ok(())
+/// }
 /// ```
 ///
-/// The certificate must have the address as a subject alternative name, and it must not be a
-/// certificate authority's, which is what `openssl req -x509` makes by default. This makes a good
-/// one. Do not switch verification off: that gives the secret to anybody on the way.
+/// The other features for `build`, and [`build_with`](TokenEndpointBuilder::build_with) without any, are
+/// on [the front page](crate#features).
+///
+/// # A certificate of its own
+///
+/// Consoles often have a certificate that no public authority signed. The program above trusts it by
+/// [`ca_certificate`](TokenEndpointBuilder::ca_certificate) for the token, and by the client's roots for
+/// the API. The file holds, in PEM, the console's certificate or that of the authority that signed it.
+/// Without these lines only what the platform trusts is accepted. Do not switch verification off: that
+/// gives the secret to anyone on the way.
+///
+/// The certificate must have the console's address as a subject alternative name, and a self-signed one
+/// must not be a certificate authority's, which is what `openssl req -x509` makes by default. This
+/// makes a good one:
 ///
 /// ```sh
 /// openssl req -x509 -newkey rsa:2048 -noenc -days 365 -subj /CN=ddi-central \
@@ -61,13 +85,16 @@ use crate::{
 ///
 /// The page describes none, so they are read as RFC 6749 §5.2 defines them. Wrong credentials are
 /// [`Denied`](crate::ErrorKind::Denied). A certificate that is not trusted is
-/// [`Unavailable`](crate::ErrorKind::Unavailable), and the error says so.
+/// [`Unavailable`](crate::ErrorKind::Unavailable), and the error's
+/// [`source`](std::error::Error::source) says so.
 ///
-/// As a configuration file:
+/// # From a configuration file
 ///
 /// ```toml
 #[doc = include_str!("manageengine_ddi_central.toml")]
 /// ```
+///
+#[doc = include_str!("from_a_file.md")]
 pub fn manageengine_ddi_central(
     host_and_port: impl AsRef<str>,
     client_id: impl Into<Value>,

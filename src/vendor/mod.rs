@@ -1,12 +1,16 @@
-//! Token APIs that differ from the textbook, as data.
+//! Ready-made settings for token APIs that differ from the textbook.
 //!
-//! Each function gives the ordinary [`TokenEndpointBuilder`](crate::token_endpoint::TokenEndpointBuilder),
-//! set to what the API's own documentation asks for. Every setting can still be changed, and the first
-//! call of [`scope`](crate::token_endpoint::TokenEndpointBuilder::scope) replaces the scope; use
-//! [`base_url`](crate::token_endpoint::TokenEndpointBuilder::base_url) for another host, such as a
-//! test's. The same settings as a configuration file are on each function's page.
+//! Each function returns the ordinary
+//! [`TokenEndpointBuilder`](crate::token_endpoint::TokenEndpointBuilder), set to what the API's own
+//! documentation asks for. Its page has a whole program that calls the API, the errors to expect, and
+//! the same settings as a configuration file.
 //!
-//! A host is given as `host` or `host:port`, with or without a scheme; a path or a query after it is
+//! Every setting can still be changed. The first call of
+//! [`scope`](crate::token_endpoint::TokenEndpointBuilder::scope) replaces the scope, and
+//! [`base_url`](crate::token_endpoint::TokenEndpointBuilder::base_url) names another host, such as a
+//! test's.
+//!
+//! A host is given as `host` or `host:port`, with or without a scheme. A path or a query after it is
 //! ignored.
 
 mod bright_pattern;

@@ -62,7 +62,7 @@ use crate::{
 /// # A certificate of its own
 ///
 /// Consoles often have a certificate that no public authority signed. The program above trusts it by
-/// [`ca_certificate`](TokenEndpointBuilder::ca_certificate) for the token, and by the client's roots for
+/// `ca_certificate` for the token, and by the client's roots for
 /// the API. The file holds, in PEM, the console's certificate or that of the authority that signed it.
 /// Without these lines only what the platform trusts is accepted. Do not switch verification off: that
 /// gives the secret to anyone on the way.

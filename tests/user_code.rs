@@ -140,6 +140,7 @@ fn the_subscriber_is_not_called_under_a_lock() {
             move || drop(service.clone().call(get(host)))
         };
         assert!(writer.0.set(Box::new(to("https://logs.example.com/"))).is_ok());
+        support::log_per_thread();
         tracing::subscriber::with_default(subscriber, to("https://cdn.example.com/"));
     });
 }

@@ -5,7 +5,7 @@ use std::{
     fmt,
     future::Future,
     io,
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Mutex, OnceLock, mpsc},
     thread,
     time::Duration,
 };
@@ -121,6 +121,13 @@ pub fn in_time(work: impl FnOnce() + Send + 'static) {
     }
 }
 
+/// Lets each thread have a subscriber of its own. While there is only one in the process, tracing asks
+/// whichever thread logs something first, and one without a subscriber decides for all.
+pub fn log_per_thread() {
+    static ANOTHER: OnceLock<tracing::Dispatch> = OnceLock::new();
+    ANOTHER.get_or_init(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new()));
+}
+
 /// What is logged while this runs.
 pub async fn capture_log(work: impl Future<Output = ()>) -> String {
     #[derive(Clone, Default)]
@@ -134,6 +141,7 @@ pub async fn capture_log(work: impl Future<Output = ()>) -> String {
             Ok(())
         }
     }
+    log_per_thread();
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()

@@ -155,6 +155,27 @@ async fn a_thousand_late_401s_cost_one_token_request() {
     }
 }
 
+/// A resource that is set up wrong says so whatever the token, and so does one of its replicas.
+#[tokio::test(start_paused = true)]
+async fn ten_minutes_of_401s_cost_15_token_requests() {
+    for rejected in [1, 10] {
+        for chance in CHANCES {
+            let server = slow_server(HOUR);
+            let (client, cache) = client(&server, chance);
+            cache.warm_up().await.unwrap();
+            server.reject_every(rejected);
+            let sent = paced(&client, ms(10), secs(600)).await;
+            let case = format!("every {rejected}th, {chance:?}");
+            assert_eq!(sent.len(), 60_000, "{case}");
+            assert!(
+                (5..=15).contains(&server.token_requests()),
+                "{case}: {}",
+                server.token_requests()
+            );
+        }
+    }
+}
+
 /// Somebody has to share the token, or to give each process a client of its own.
 #[tokio::test(start_paused = true)]
 async fn four_rejections_within_minutes_are_told_of_once() {

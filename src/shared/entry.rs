@@ -21,10 +21,6 @@ use crate::{
     token::Token,
 };
 
-/// How long the store may take. A request without a token waits for this in vain if the store is
-/// dead.
-const STORE_TIME: Duration = Duration::from_millis(50);
-
 /// For how long a fetch is claimed: so long others wait for a process that has died. Whoever fetches
 /// extends it three times as often.
 pub(super) const CLAIM: Duration = Duration::from_secs(3);
@@ -132,13 +128,13 @@ impl<S: TokenStore> Entry<S> {
 
     /// Asks the store, for as long as it may take.
     async fn ask<R>(&self, asked: impl Future<Output = Result<R, BoxError>>) -> Option<R> {
-        let error = match timeout(STORE_TIME, asked).await {
+        let error = match timeout(self.shared.timeout, asked).await {
             Ok(Ok(found)) => {
                 self.shared.breaker.succeeded();
                 return Some(found);
             }
             Ok(Err(error)) => error,
-            Err(_) => format!("no response within {STORE_TIME:?}").into(),
+            Err(_) => format!("no response within {:?}", self.shared.timeout).into(),
         };
         if let Some(time) = self.shared.breaker.failed() {
             tracing::warn!(

@@ -168,10 +168,18 @@ impl RedisStore {
     }
 
     async fn run<R: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<R, BoxError> {
-        Ok(match self.connect().await? {
-            Connection::One(mut connection) => script.invoke_async(&mut connection).await?,
-            Connection::Cluster(mut connection) => script.invoke_async(&mut connection).await?,
-        })
+        match self.run_once(script).await {
+            // A connection that was lost is only found out when it is used.
+            Err(error) if error.is_io_error() => Ok(self.run_once(script).await?),
+            ran => Ok(ran?),
+        }
+    }
+
+    async fn run_once<R: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> RedisResult<R> {
+        match self.connect().await? {
+            Connection::One(mut connection) => script.invoke_async(&mut connection).await,
+            Connection::Cluster(mut connection) => script.invoke_async(&mut connection).await,
+        }
     }
 }
 

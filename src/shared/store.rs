@@ -9,8 +9,8 @@ use crate::error::BoxError;
 /// Each method is one atomic step of the store, and all times are the store's own: no clock of a
 /// process takes part. Values are opaque, and encrypted unless
 /// [`SharedTokens::plaintext_on_purpose`](super::SharedTokens::plaintext_on_purpose) made them. A
-/// method may take as long as it likes: [`SharedTokens`](super::SharedTokens) gives up after 50 ms
-/// and fetches without the store.
+/// method may take as long as it likes: [`SharedTokens`](super::SharedTokens) gives up after its
+/// [`timeout`](super::SharedTokens::timeout) and fetches without the store.
 ///
 /// [`MemoryStore`](super::MemoryStore) is one in memory, and `RedisStore` one in Redis or Valkey.
 /// One of your own keeps four things under each name: a token and its number, the failure of the last

@@ -1,12 +1,14 @@
 //! A store, the keys of what it holds, and what is known about it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     breaker::Breaker,
     keys::{EncryptionKey, Keys},
     store::TokenStore,
 };
+
+const STORE_TIME: Duration = Duration::from_millis(50);
 
 /// Shares tokens among processes through a [`TokenStore`]: however many need one, one of them
 /// fetches it.
@@ -41,6 +43,7 @@ pub struct SharedTokens<S> {
     pub(super) store: S,
     pub(super) keys: Arc<Keys>,
     pub(super) breaker: Arc<Breaker>,
+    pub(super) timeout: Duration,
 }
 
 impl<S: TokenStore> SharedTokens<S> {
@@ -55,7 +58,7 @@ impl<S: TokenStore> SharedTokens<S> {
     }
 
     fn with_keys(store: S, keys: Vec<EncryptionKey>) -> Self {
-        Self { store, keys: Arc::new(Keys(keys)), breaker: Arc::default() }
+        Self { store, keys: Arc::new(Keys(keys)), breaker: Arc::default(), timeout: STORE_TIME }
     }
 
     /// Also reads what was encrypted with this key. To go from one key to another, give first the new
@@ -65,6 +68,14 @@ impl<S: TokenStore> SharedTokens<S> {
     pub fn also_reads(mut self, key: EncryptionKey) -> Self {
         let keys = self.keys.0.iter().cloned().chain([key]).collect();
         self.keys = Arc::new(Keys(keys));
+        self
+    }
+
+    /// How long the store may take for one step. Default: 50 milliseconds, which is what a request
+    /// without a token waits for in vain if the store is dead. A store in another region needs more.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 }

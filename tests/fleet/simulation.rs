@@ -1,7 +1,7 @@
 //! Large fleets over a store whose responses take a millisecond, and a token endpoint whose responses
 //! take 280.
 
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 use http::StatusCode;
 use tokio::{
@@ -211,4 +211,37 @@ async fn where_the_same_token_comes_again_a_fleet_asks_as_often_as_one_process()
     }
     sending.join_all().await;
     assert!(server.token_requests() <= 100, "{}", server.token_requests());
+}
+
+/// Writes the figures of `docs::fleet`:
+/// `cargo test --features shared --test fleet figures -- --ignored`.
+#[tokio::test(start_paused = true)]
+#[ignore = "writes a page of the docs"]
+async fn figures() {
+    let mut page = String::from(
+        "| processes that start at once | token requests | without a store | median wait | longest wait | \
+         steps of the store for each |\n|---|---|---|---|---|---|\n",
+    );
+    let mut picture = String::new();
+    for size in [1, 10, 100, 1_000, 10_000] {
+        let (server, store) = (server(HOUR, ms(220)), store());
+        let asked = ask_all(&replicas(size, &server, &store)).await;
+        let longest = all_well(&asked).as_millis();
+        let mut waits: Vec<_> = asked.iter().map(|(_, wait)| wait.as_millis()).collect();
+        waits.sort_unstable();
+        let (requests, steps) = (server.token_requests(), store.asked() as f64 / size as f64);
+        writeln!(
+            page,
+            "| {size} | {requests} | {size} | {} ms | {longest} ms | {steps:.1} |",
+            waits[size / 2]
+        )
+        .unwrap();
+        let bar = |count: f64| "#".repeat(1 + (10.0 * count.log10()) as usize);
+        writeln!(picture, "{size:>6}  without  {:<42} {size}", bar(size as f64)).unwrap();
+        writeln!(picture, "        shared   {:<42} {requests}", bar(requests as f64)).unwrap();
+    }
+    let page =
+        format!("{page}\nToken requests, on a logarithmic scale:\n\n```text\n{picture}```\n");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/fleet_figures.md");
+    std::fs::write(file, page).unwrap();
 }

@@ -145,11 +145,11 @@ async fn a_thousand_rejections_make_one_token_request() {
     assert_eq!(server.token_requests(), 2);
 }
 
-/// Ten hours of a fleet that sends requests all the time: one refresh for all each time.
+/// Three hours of a fleet that sends requests all the time: one refresh for all each time.
 #[tokio::test(start_paused = true)]
 async fn a_fleet_refreshes_its_token_once_for_all() {
     let (server, store) = (endpoint(secs(600)), store());
-    let (hours, size) = (10, 50);
+    let (hours, size) = (3, 20);
     let mut sending = JoinSet::new();
     for tokens in replicas(size, &server, &store) {
         let client = client(&server, &tokens);
@@ -168,7 +168,7 @@ async fn a_fleet_refreshes_its_token_once_for_all() {
     sending.join_all().await;
     // Of 600 seconds 540 are usable; it is due after four fifths, less up to a tenth by chance.
     let most = u64::from(hours) * 3600 / 388 + 1;
-    assert!((80..=most).contains(&server.token_requests()), "{}", server.token_requests());
+    assert!((24..=most).contains(&server.token_requests()), "{}", server.token_requests());
 }
 
 /// The newest token of a client ends the one before, as with WSO2: every process goes over to it, and
@@ -205,7 +205,7 @@ async fn where_the_same_token_comes_again_a_fleet_asks_as_often_as_one_process()
             while start.elapsed() < HOUR * 10 {
                 let response = client.clone().oneshot(get()).await.unwrap();
                 assert_eq!(response.status(), StatusCode::OK);
-                sleep(secs(5)).await;
+                sleep(secs(20)).await;
             }
         });
     }

@@ -68,8 +68,8 @@ impl ErrorKind {
             }
             Self::Denied => "the authorization server refused to issue an access token",
             Self::Expired => {
-                "each access token expired before the inner service was ready; \
-                 the service takes longer to get ready than a token lives"
+                "every access token expired before the inner service became ready; \
+                 the service takes longer to become ready than a token lives"
             }
             Self::Fetcher => "the token fetcher failed",
             Self::InsecureOrigin => {
@@ -87,9 +87,9 @@ impl ErrorKind {
                  send its requests through a client without this `OAuthLayer`"
             }
             Self::Rejected => {
-                "the resource server rejected the access token, and there was no other one in time; \
-                 its response was dropped after a second; check the token endpoint, \
-                 and what the resource server accepts"
+                "the resource server rejected the access token, and no other token came in time; \
+                 the response was dropped after a second; check the token endpoint, \
+                 and which tokens the resource server accepts"
             }
             Self::Timeout => "fetching an access token took too long",
             Self::TooManyHeaders => {

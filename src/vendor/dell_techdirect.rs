@@ -90,11 +90,11 @@ pub fn dell_techdirect(
         .refresh_after(Duration::from_secs(55 * 60))
         .hint(
             "400",
-            "check Client ID, Client Secret and the endpoint, production or sandbox; \
-             APIs_TechDirect@Dell.com helps",
+            "check Client ID, Client Secret and the endpoint (production or sandbox), or \
+             write to APIs_TechDirect@Dell.com",
         )
         .hint("401", "check where the secret is sent (`auth`): in the body or as Basic")
-        .hint("500", "if it lasts, APIs_TechDirect@Dell.com helps")
+        .hint("500", "if it persists, write to APIs_TechDirect@Dell.com")
 }
 
 /// Dell `TechDirect`'s sandbox; otherwise as [`dell_techdirect`].

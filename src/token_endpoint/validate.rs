@@ -16,7 +16,8 @@ use crate::{error::Error, origin::keeps_secrets};
 pub(super) fn validate(builder: &TokenEndpointBuilder) -> Result<Uri, Error> {
     #[cfg(feature = "client-no-provider")]
     if let Some(field) = builder.client.is_set() {
-        let why = "it applies only to the client that `build` makes, and another client is used here";
+        let why =
+            "it applies only to the client that `build` makes, and another client is used here";
         return Err(Error::config(field, why));
     }
     let uri = url(&builder.url, builder.allow_http)?;

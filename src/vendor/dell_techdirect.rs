@@ -45,8 +45,8 @@ const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 /// }
 /// ```
 ///
-/// The other features for `build`, and [`build_with`](TokenEndpointBuilder::build_with) without any, are
-/// on [the front page](crate#features).
+/// [The front page](crate#features) lists the other features that `build` works with.
+/// [`build_with`](TokenEndpointBuilder::build_with) needs none of them.
 ///
 /// The Warranty API has no sandbox: use production. Self-Dispatch, Technical Support Requests and the
 /// two case searches have one: [`dell_techdirect_sandbox`].
@@ -59,7 +59,7 @@ const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 /// # Lifetime
 ///
 /// An hour. Dell asks that one token be used for all calls of that hour, so it is refreshed as late
-/// as is safe: after 55 minutes, or up to 10 % earlier by chance.
+/// as is safe: after 55 minutes, minus a random jitter of up to 10 %.
 ///
 /// # Errors
 ///

@@ -70,13 +70,10 @@ const CHECK_SCHEME: &str = "check the scheme and the port of `url`";
 const CHECK_NETWORK: &str = "check the network, the proxy and the firewall";
 #[cfg(feature = "client-no-provider")]
 const CHECK_PROXY: &str = "check the proxy, and the user name and password in its URL";
-const CHECK_CLOCK: &str =
-    "check this machine's clock and the dates of the server's certificate";
+const CHECK_CLOCK: &str = "check this machine's clock and the dates of the server's certificate";
 const TRUST: &str = "add a certificate that the platform does not know with `ca_certificate`";
-const NO_CA: &str =
-    "the server needs a certificate of its own: `openssl req -x509 -addext basicConstraints=critical,CA:FALSE`";
-const NAME: &str =
-    "the certificate must name the host: `openssl req -addext subjectAltName=DNS:<host>`, or `IP:<address>`";
+const NO_CA: &str = "the server needs a certificate of its own: `openssl req -x509 -addext basicConstraints=critical,CA:FALSE`";
+const NAME: &str = "the certificate must name the host: `openssl req -addext subjectAltName=DNS:<host>`, or `IP:<address>`";
 const CLIENT: &str =
     "check the host in `url`, and whether the server asks for a client certificate";
 

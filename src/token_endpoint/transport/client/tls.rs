@@ -71,7 +71,10 @@ pub(super) fn certificates(settings: &[Secret]) -> Result<Vec<Certificate>, Erro
             Ok(roots) if !roots.is_empty() && roots.iter().all(is_good) => found.extend(roots),
             // The parser's error has a line of the text in it.
             _ => {
-                return Err(Error::config("ca_certificate", "it contains no valid PEM certificate"));
+                return Err(Error::config(
+                    "ca_certificate",
+                    "it contains no valid PEM certificate",
+                ));
             }
         }
     }

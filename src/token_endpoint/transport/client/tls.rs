@@ -33,7 +33,7 @@ pub(super) fn config(roots: Vec<Certificate>) -> Result<ClientConfig, Error> {
     // Named, because a process with two providers in its dependencies has no default one.
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|cause| unusable("rustls' provider has neither TLS 1.2 nor 1.3", cause))?
+        .map_err(|cause| unusable("rustls' provider supports neither TLS 1.2 nor TLS 1.3", cause))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
@@ -53,7 +53,7 @@ fn provider() -> Result<Arc<CryptoProvider>, Error> {
     installed.or_else(|| Some(Arc::new(ours?()))).ok_or_else(|| {
         Error::config(
             "client",
-            "rustls has no provider of cryptography: install one first, for example with \
+            "rustls has no crypto provider: install one first, for example with \
              `rustls::crypto::ring::default_provider().install_default()`, or turn on the feature \
              `client` or `client-ring` of tower-oauth",
         )
@@ -70,7 +70,12 @@ pub(super) fn certificates(settings: &[Secret]) -> Result<Vec<Certificate>, Erro
         match certificates.collect::<Result<Vec<_>, _>>() {
             Ok(roots) if !roots.is_empty() && roots.iter().all(is_good) => found.extend(roots),
             // The parser's error has a line of the text in it.
-            _ => return Err(Error::config("ca_certificate", "it has no certificate in PEM")),
+            _ => {
+                return Err(Error::config(
+                    "ca_certificate",
+                    "it contains no valid PEM certificate",
+                ));
+            }
         }
     }
     Ok(found)

@@ -114,7 +114,7 @@ const MAP: &[Room] = &[
             ("settings", &["builder", "request", "secret", "validate"]),
             ("endpoint", &["builder", "request", "response", "settings", "transport"]),
             ("build", &["builder", "endpoint", "request", "settings", "transport"]),
-            ("build_client", &["builder", "endpoint", "secret", "transport"]),
+            ("build_client", &["builder", "endpoint", "request", "secret", "transport"]),
             ("config", &["builder", "request", "response", "secret", "value"]),
         ],
     ),
@@ -149,7 +149,12 @@ const MAP: &[Room] = &[
     ("token_endpoint/transport", &[("client", &[]), ("cause", &["client"]), ("http", &["cause"])]),
     (
         "token_endpoint/transport/client",
-        &[("settings", &[]), ("proxy", &["settings"]), ("tls", &["settings"])],
+        &[
+            ("settings", &[]),
+            ("pem", &["settings"]),
+            ("proxy", &["settings"]),
+            ("tls", &["pem", "settings"]),
+        ],
     ),
     ("token_endpoint/config", &[("many", &[]), ("secret", &["many"])]),
 ];

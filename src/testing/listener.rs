@@ -17,6 +17,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     select,
     task::{JoinHandle, JoinSet},
@@ -34,16 +35,26 @@ const MOMENT: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 #[must_use = "the server stops listening when this is dropped"]
 pub struct Listener {
+    scheme: &'static str,
     addr: SocketAddr,
     accepting: JoinHandle<()>,
 }
 
 impl Listener {
-    pub(super) async fn start(server: AuthorizationServer) -> io::Result<Self> {
+    pub(super) async fn start<H, F, IO>(
+        server: AuthorizationServer,
+        scheme: &'static str,
+        handshake: H,
+    ) -> io::Result<Self>
+    where
+        H: Fn(TcpStream) -> F + Send + 'static,
+        F: Future<Output = io::Result<IO>> + Send + 'static,
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let addr = listener.local_addr()?;
-        let accepting = tokio::spawn(accept(listener, server));
-        Ok(Self { addr, accepting })
+        let accepting = tokio::spawn(accept(listener, server, handshake));
+        Ok(Self { scheme, addr, accepting })
     }
 
     /// Where it listens.
@@ -53,7 +64,7 @@ impl Listener {
 
     /// The URI of a path, which starts with a slash; of the empty one it is the origin.
     pub fn uri(&self, path: &str) -> String {
-        format!("http://{}{path}", self.addr)
+        format!("{}://{}{path}", self.scheme, self.addr)
     }
 }
 
@@ -64,13 +75,25 @@ impl Drop for Listener {
 }
 
 /// Accepts until it is aborted; the connections are in its set, so they end with it.
-async fn accept(listener: TcpListener, server: AuthorizationServer) {
+async fn accept<H, F, IO>(listener: TcpListener, server: AuthorizationServer, handshake: H)
+where
+    H: Fn(TcpStream) -> F,
+    F: Future<Output = io::Result<IO>> + Send + 'static,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut connections = JoinSet::new();
     loop {
         select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(serve(stream, server.clone()));
+                Ok((tcp, _)) => {
+                    // Otherwise small responses wait for the acknowledgement of the ones before.
+                    let _ = tcp.set_nodelay(true);
+                    let (connection, server) = (handshake(tcp), server.clone());
+                    connections.spawn(async move {
+                        if let Ok(io) = connection.await {
+                            serve(io, server).await;
+                        }
+                    });
                 }
                 // No file descriptor is left, most likely: wait until one is.
                 Err(_) => sleep(MOMENT).await,
@@ -80,9 +103,10 @@ async fn accept(listener: TcpListener, server: AuthorizationServer) {
     }
 }
 
-async fn serve(stream: TcpStream, server: AuthorizationServer) {
-    // Otherwise small responses wait for the acknowledgement of the ones before.
-    let _ = stream.set_nodelay(true);
+async fn serve(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    server: AuthorizationServer,
+) {
     let service = service_fn(|request| {
         let response = server.clone().call(request);
         async {
@@ -91,9 +115,8 @@ async fn serve(stream: TcpStream, server: AuthorizationServer) {
         }
     });
     // How a connection ends is its client's business: a dropped one is an error here.
-    let _ = auto::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ =
+        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(io), service).await;
 }
 
 /// A body that breaks off a moment late: hyper does not write what it still holds of a response

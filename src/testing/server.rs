@@ -1,12 +1,18 @@
 //! The server: its settings and its counters.
 
 use std::{
-    fmt, io,
+    fmt,
+    future::{Future, ready},
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use http::StatusCode;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 use super::{Endpoint, Fetcher, Listener, ResponseTemplate, state::State};
 use crate::{Token, TokenRequest};
@@ -36,7 +42,15 @@ impl AuthorizationServer {
     /// Adds a client, or gives a known one another secret.
     pub fn client(&self, id: impl Into<String>, secret: impl Into<String>) -> &Self {
         let (id, secret) = (id.into(), secret.into());
-        self.state().clients.insert(id, secret);
+        self.state().clients.insert(id, Some(secret));
+        self
+    }
+
+    /// Adds a client that sends its id and no secret. It has none, or it proves who it is with a
+    /// certificate, which [`listen_tls`](Self::listen_tls) can ask for (RFC 8705 §2).
+    pub fn client_without_secret(&self, id: impl Into<String>) -> &Self {
+        let id = id.into();
+        self.state().clients.insert(id, None);
         self
     }
 
@@ -195,7 +209,7 @@ impl AuthorizationServer {
 
     /// A fetcher that asks this server without a network, as the client `client`.
     pub fn fetcher(&self) -> Fetcher {
-        let secret = self.state().clients.get(Fetcher::CLIENT).cloned();
+        let secret = self.state().clients.get(Fetcher::CLIENT).cloned().flatten();
         Fetcher::new(self.clone(), &secret.unwrap_or_default())
     }
 
@@ -247,7 +261,53 @@ impl AuthorizationServer {
     ///
     /// Dropped before it is done it leaves nothing behind.
     pub async fn listen(&self) -> io::Result<Listener> {
-        Listener::start(self.clone()).await
+        Listener::start(self.clone(), "http", |tcp| ready(Ok(tcp))).await
+    }
+
+    /// Like [`listen`](Self::listen), over TLS: `handshake` makes a TLS connection of each TCP
+    /// connection. The certificates are its business, those that it asks the clients for as well.
+    ///
+    /// ```
+    /// # use std::{future::{Ready, ready}, io};
+    /// # use tokio::net::TcpStream;
+    /// use tower_oauth::testing::AuthorizationServer;
+    ///
+    /// # // In place of a `tokio_rustls::TlsAcceptor`, which would need certificates.
+    /// # struct Acceptor;
+    /// # impl Acceptor {
+    /// #     fn accept(&self, tcp: TcpStream) -> Ready<io::Result<TcpStream>> {
+    /// #         ready(Ok(tcp))
+    /// #     }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> io::Result<()> {
+    /// # let acceptor = Acceptor;
+    /// // `acceptor` is a `tokio_rustls::TlsAcceptor`.
+    /// let server = AuthorizationServer::new();
+    /// let listener = server.listen_tls(move |tcp| acceptor.accept(tcp)).await?;
+    /// assert!(listener.uri("/token").starts_with("https://127.0.0.1:"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If no port can be had. A handshake that fails ends its connection and nothing else.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with I/O and time enabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done it leaves nothing behind.
+    pub async fn listen_tls<H, F, IO>(&self, handshake: H) -> io::Result<Listener>
+    where
+        H: Fn(TcpStream) -> F + Send + 'static,
+        F: Future<Output = io::Result<IO>> + Send + 'static,
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        Listener::start(self.clone(), "https", handshake).await
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

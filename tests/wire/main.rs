@@ -28,6 +28,8 @@ use tower_oauth::{
 mod connections;
 mod derive;
 mod errors;
+#[cfg(any(feature = "client", feature = "client-ring"))]
+mod identity;
 mod lifetimes;
 #[cfg(any(feature = "client", feature = "client-ring"))]
 mod proxies;

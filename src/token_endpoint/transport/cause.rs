@@ -77,8 +77,8 @@ const NO_CA: &str =
     "it needs one of its own: `openssl req -x509 -addext basicConstraints=critical,CA:FALSE`";
 const NAME: &str =
     "it needs the host's name: `openssl req -addext subjectAltName=DNS:<host>`, or `IP:<address>`";
-const CLIENT: &str =
-    "check the host in `url`, and whether the server wants a certificate of the client";
+const CLIENT: &str = "check the host in `url`, and whether the server wants a certificate of the \
+                      client, and knows it (`client_identity`)";
 
 /// What rustls, hyper, hyper-util and resolvers say, in lower case; what it means; what to check.
 const KNOWN: [(&str, &str, &str); 13] = [

@@ -2,19 +2,13 @@
 
 use std::{
     fmt,
-    future::{Future, ready},
-    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use http::StatusCode;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
 
-use super::{Endpoint, Fetcher, Listener, ResponseTemplate, state::State};
+use super::{Endpoint, Fetcher, ResponseTemplate, state::State};
 use crate::{Token, TokenRequest};
 
 /// An authorization server and a protected resource in one; see the [module](super).
@@ -232,82 +226,6 @@ impl AuthorizationServer {
     /// ```
     pub fn fetches(&self) -> Vec<TokenRequest> {
         self.state().fetches.clone()
-    }
-
-    /// Serves HTTP/1.1 and HTTP/2 (with prior knowledge) on a free port of 127.0.0.1, until what
-    /// this returns is dropped.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> std::io::Result<()> {
-    /// # use tower_oauth::testing::AuthorizationServer;
-    /// let server = AuthorizationServer::new();
-    /// let listener = server.listen().await?;
-    /// let (token_url, api) = (listener.uri("/token"), listener.uri("/orders"));
-    /// # let _ = (token_url, api);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// If no port can be had.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime with I/O and time enabled, as everything does that opens a socket.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it is done it leaves nothing behind.
-    pub async fn listen(&self) -> io::Result<Listener> {
-        Listener::start(self.clone(), "http", |tcp| ready(Ok(tcp))).await
-    }
-
-    /// Like [`listen`](Self::listen), over TLS: `handshake` makes a TLS connection of each TCP
-    /// connection. The certificates are its business, those that it asks the clients for as well.
-    ///
-    /// ```
-    /// # use std::{future::{Ready, ready}, io};
-    /// # use tokio::net::TcpStream;
-    /// use tower_oauth::testing::AuthorizationServer;
-    ///
-    /// # // In place of a `tokio_rustls::TlsAcceptor`, which would need certificates.
-    /// # struct Acceptor;
-    /// # impl Acceptor {
-    /// #     fn accept(&self, tcp: TcpStream) -> Ready<io::Result<TcpStream>> {
-    /// #         ready(Ok(tcp))
-    /// #     }
-    /// # }
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> io::Result<()> {
-    /// # let acceptor = Acceptor;
-    /// // `acceptor` is a `tokio_rustls::TlsAcceptor`.
-    /// let server = AuthorizationServer::new();
-    /// let listener = server.listen_tls(move |tcp| acceptor.accept(tcp)).await?;
-    /// assert!(listener.uri("/token").starts_with("https://127.0.0.1:"));
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// If no port can be had. A handshake that fails ends its connection and nothing else.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime with I/O and time enabled.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it is done it leaves nothing behind.
-    pub async fn listen_tls<H, F, IO>(&self, handshake: H) -> io::Result<Listener>
-    where
-        H: Fn(TcpStream) -> F + Send + 'static,
-        F: Future<Output = io::Result<IO>> + Send + 'static,
-        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        Listener::start(self.clone(), "https", handshake).await
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -90,12 +90,7 @@ impl TokenEndpointBuilder {
     /// if the URL is https and TLS cannot be used: there is no provider, or the platform has no root
     /// certificates.
     pub fn build(mut self) -> Result<TokenEndpoint, Error> {
-        if self.template.auth == ClientAuth::TlsClientAuth && self.client.client_identity.is_empty()
-        {
-            let why = "it is missing; `auth` says that a certificate proves who the client is";
-            return Err(Error::config("client_identity", why));
-        }
-        let client = HttpClient::new(mem::take(&mut self.client))?;
+        let client = self.client()?;
         let without_tls = client.tls.as_ref().err().cloned();
         let endpoint = self.build_with(client.into_service())?;
         TokenEndpoint { without_tls, ..endpoint }.with_tls_if_needed()
@@ -140,6 +135,15 @@ impl TokenEndpointBuilder {
         + use<>,
         Error,
     > {
-        Ok(HttpClient::new(mem::take(&mut self.client))?.into_service())
+        Ok(self.client()?.into_service())
+    }
+
+    fn client(&mut self) -> Result<HttpClient, Error> {
+        if self.template.auth == ClientAuth::TlsClientAuth && self.client.client_identity.is_empty()
+        {
+            let why = "it is missing; `auth` says that a certificate proves who the client is";
+            return Err(Error::config("client_identity", why));
+        }
+        HttpClient::new(mem::take(&mut self.client))
     }
 }

@@ -308,8 +308,9 @@ fn identities_that_are_none() {
     }
     let missing = endpoint().client_identity(Secret::file("/no/such/file")).build().unwrap_err();
     assert!(missing.to_string().contains("/no/such/file"), "{missing}");
-    let error = endpoint().build().unwrap_err();
-    assert_eq!(error.field(), Some("client_identity"), "{error}");
+    for error in [endpoint().build().err(), endpoint().http_client().err()] {
+        assert_eq!(error.unwrap().field(), Some("client_identity"));
+    }
     // Another HTTP client may have one.
     let other = tower::service_fn(|_: Request<bytes::Bytes>| async {
         Ok::<_, std::convert::Infallible>(http::Response::new(crate::OK.to_owned()))

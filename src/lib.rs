@@ -143,6 +143,7 @@ mod error;
 mod fetch;
 pub mod future;
 mod grpc;
+mod header;
 mod http_service;
 mod layer;
 mod origin;

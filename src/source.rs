@@ -197,7 +197,8 @@ pub trait Lease: Sized + Send + 'static {
     /// What waits for another lease. It does nothing until it is polled.
     type Replacement: Future<Output = Result<Option<Self>, Error>> + Send + 'static;
 
-    /// The value of the request's `Authorization` header, marked sensitive.
+    /// The value of the request's `Authorization` header, or of the one that
+    /// [`OAuthLayer::header`](crate::OAuthLayer::header) names, marked sensitive.
     fn header_value(&self) -> HeaderValue;
 
     /// Whether the token may still be sent: it has neither expired nor been replaced.

@@ -102,7 +102,7 @@ fn reader(reader: &Reader) -> Result<(), Error> {
         return Err(Error::config("response_field", "it is empty"));
     }
     for (_, scheme) in &reader.token_types {
-        if HeaderName::from_bytes(scheme.as_bytes()).is_err() {
+        if !scheme.is_empty() && HeaderName::from_bytes(scheme.as_bytes()).is_err() {
             let why = format!("{scheme:?} is not an authentication scheme");
             return Err(Error::config("token_type", why));
         }

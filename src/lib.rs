@@ -6,23 +6,41 @@
 //! which is a tower service too. The layer keeps one token, refreshes it before it expires while
 //! nobody waits, and makes one token request out of however many callers need one.
 //!
+//! ```sh
+//! cargo add tower-oauth
+//! cargo add tower --features util
+//! cargo add tokio --features macros,rt-multi-thread
+//! cargo add http
 //! ```
-//! # use tower_oauth::{Error, Token};
-//! use tower::{BoxError, ServiceBuilder};
-//! use tower_oauth::{OAuthLayer, fetch_fn};
 //!
-//! # fn main() -> Result<(), Error> {
-//! # let client = tower::service_fn(|_: http::Request<http_body_util::Empty<bytes::Bytes>>| async {
-//! #     Ok::<_, BoxError>(http::Response::new(String::new()))
-//! # });
-//! // Any `Service<TokenRequest, Response = Token>`; `TokenEndpoint` is the ready-made one.
-//! let fetcher = fetch_fn(|_request| async { Ok::<_, BoxError>(Token::bearer("secret")) });
-//! let api = ServiceBuilder::new()
-//!     .layer(OAuthLayer::new(fetcher).origin("https://api.example.com")?)
-//!     .service(client);
-//! # Ok(())
-//! # }
+//! ```rust
+//! use http::{Request, Response, StatusCode};
+//! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+//! use tower_oauth::{OAuthLayer, Token, fetch_fn};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), BoxError> {
+//!     // Any `Service<TokenRequest, Response = Token>`; `TokenEndpoint` is the ready-made one.
+//!     let fetcher = fetch_fn(|_request| async { Ok::<_, BoxError>(Token::bearer("secret")) });
+//!
+//!     // Any `Service<http::Request<B>>`; this one is client and API at once.
+//!     let client = service_fn(|request: Request<String>| async move {
+//!         let is_authorized = request.headers()["authorization"] == "Bearer secret";
+//!         let status = if is_authorized { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+//!         Ok::<_, BoxError>(Response::builder().status(status).body(String::new())?)
+//!     });
+//!
+//!     let api = ServiceBuilder::new()
+//!         .layer(OAuthLayer::new(fetcher).origin("https://api.example.com")?)
+//!         .service(client);
+//!     let request = Request::get("https://api.example.com/things").body(String::new())?;
+//!     println!("{}", api.oneshot(request).await?.status());
+//!     Ok(())
+//! }
 //! ```
+//!
+//! The README and the pages of [`vendor`](#features) have the same with a token endpoint and a real HTTP
+//! client.
 //!
 //! # The parts
 //!

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use http::{HeaderMap, Method, Request, Uri, uri::Authority};
+use http::{
+    HeaderMap, Method, Request, Uri,
+    uri::{Authority, Scheme},
+};
 
 use crate::{error::Error, header::TokenHeader};
 
@@ -35,6 +38,7 @@ pub(crate) struct Origins {
 /// Scheme, host and effective port (RFC 6454 §4).
 #[derive(Clone)]
 struct Origin {
+    scheme: Scheme,
     https: bool,
     authority: Authority,
     port: u16,
@@ -50,7 +54,7 @@ impl Origins {
         let (Some(scheme), Some(authority)) = (parts.scheme, authority) else {
             return Err(invalid("it needs a scheme and a host, as in https://api.example.com"));
         };
-        let Some(https) = is_https(scheme.as_str()) else {
+        let Some(https) = is_https(&scheme) else {
             return Err(invalid("its scheme must be https, http, wss or ws"));
         };
         if authority.as_str().contains('@') {
@@ -66,7 +70,7 @@ impl Origins {
         if origin.contains('#') || parts.path_and_query.is_some_and(|path| path != "/") {
             return Err(invalid("nothing may follow the host and the port"));
         }
-        self.allowed.push(Origin { https, authority, port });
+        self.allowed.push(Origin { scheme, https, authority, port });
         Ok(())
     }
 
@@ -119,14 +123,15 @@ impl Origin {
     #[inline]
     fn is(&self, uri: &Uri, authority: &Authority) -> bool {
         // Most requests spell it as the configuration does.
-        uri.scheme_str().and_then(is_https) == Some(self.https)
-            && (self.authority.as_str() == authority.as_str() || self.is_equal(authority))
+        uri.scheme() == Some(&self.scheme) && self.authority.as_str() == authority.as_str()
+            || self.is_equal(uri, authority)
     }
 
     #[cold]
-    fn is_equal(&self, authority: &Authority) -> bool {
+    fn is_equal(&self, uri: &Uri, authority: &Authority) -> bool {
         let host = without_final_dot(self.authority.host());
-        host.eq_ignore_ascii_case(without_final_dot(authority.host()))
+        uri.scheme().and_then(is_https) == Some(self.https)
+            && host.eq_ignore_ascii_case(without_final_dot(authority.host()))
             && port(self.https, authority) == Some(self.port)
     }
 }
@@ -136,14 +141,14 @@ fn without_final_dot(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }
 
-fn is_https(scheme: &str) -> Option<bool> {
-    match scheme {
-        "https" | "wss" => Some(true),
-        "http" | "ws" => Some(false),
-        // Of `http` and `https` the `http` crate changes the case itself.
-        _ if scheme.eq_ignore_ascii_case("wss") => Some(true),
-        _ if scheme.eq_ignore_ascii_case("ws") => Some(false),
-        _ => None,
+fn is_https(scheme: &Scheme) -> Option<bool> {
+    // The `http` crate itself changes the case only of `http` and `https`.
+    let is_any_of =
+        |names: [&str; 2]| names.iter().any(|it| scheme.as_str().eq_ignore_ascii_case(it));
+    match () {
+        () if is_any_of(["https", "wss"]) => Some(true),
+        () if is_any_of(["http", "ws"]) => Some(false),
+        () => None,
     }
 }
 
@@ -166,7 +171,7 @@ fn port(https: bool, authority: &Authority) -> Option<u16> {
 /// needs no resolver.
 pub(crate) fn keeps_secrets(uri: &Uri) -> bool {
     let is_loopback = || is_loopback(uri.host().unwrap_or_default());
-    uri.scheme_str().and_then(is_https).is_some_and(|https| https || is_loopback())
+    uri.scheme().and_then(is_https).is_some_and(|https| https || is_loopback())
 }
 
 /// Whether a host is this very machine, by a name that no resolver is asked for.

@@ -95,7 +95,7 @@ const MAP: &[Room] = &[
             ("flight", &["sync"]),
             ("in_flight", &["flight", "held", "sync"]),
             ("state", &["flight", "held", "in_flight", "policy", "slot", "sync"]),
-            ("shards", &["held", "policy", "sync"]),
+            ("shards", &["held", "sync"]),
             (
                 "core",
                 &[

@@ -40,18 +40,11 @@ impl<'a> Kind<'a> {
     }
 
     pub fn service(&self) -> Box<dyn Hot> {
-        // A heap that is in use, for every case: behind the room that requests take and give back
-        // there is something that stays. For some cases that would be the token, which costs the
-        // allocator a hundred instructions per request; for the others, only the end of the heap.
-        let room = request(self.headers, self.made);
-        let service = if self.large {
+        if self.large {
             case::service(self.case, Large::new(self.response_headers))
         } else {
             case::service(self.case, Inner::<0>::new(self.response_headers))
-        };
-        black_box(Box::leak(Box::new([0_u64; 8])));
-        drop(room);
-        service
+        }
     }
 }
 
@@ -102,6 +95,19 @@ pub fn allocations(kind: &Kind<'_>) -> f64 {
     let mut service = kind.service();
     let counted = allocation_counter::measure(|| service.send(kind, 1000));
     counted.count_total as f64 / 1000.0
+}
+
+/// Work on a heap of its own, which is the heap of a new thread: behind the room that requests take
+/// and give back there is something that stays. Otherwise what a case has allocated before, and
+/// where, would cost the allocator up to a hundred instructions per request.
+pub fn on_used_heap<R: Send>(kind: &Kind<'_>, work: impl FnOnce() -> R + Send) -> R {
+    let on_heap = || {
+        let room = request(kind.headers, kind.made);
+        black_box(Box::leak(Box::new([0_u64; 8])));
+        drop(room);
+        work()
+    };
+    thread::scope(|scope| scope.spawn(on_heap).join().unwrap())
 }
 
 /// The same without counting them, which costs as well. Under this name callgrind finds it.

@@ -2,7 +2,7 @@
 
 use std::{env, process::Command};
 
-use tower_oauth_benches::hot::{Kind, uncounted};
+use tower_oauth_benches::hot::{Kind, on_used_heap, uncounted};
 
 /// The argument that makes this program such a run.
 pub const LOOP: &str = "loop";
@@ -18,8 +18,10 @@ pub fn run_loop(kind: &[&str]) {
     let (clones, large) = (clones > 0, large > 0);
     let kind = Kind { case, headers, made, response_headers, clones, large };
     let mut service = kind.service();
-    service.send(&kind, 3);
-    uncounted(&mut *service, &kind, REQUESTS);
+    on_used_heap(&kind, || {
+        service.send(&kind, 3);
+        uncounted(&mut *service, &kind, REQUESTS);
+    });
 }
 
 pub fn version() -> String {

@@ -26,22 +26,17 @@ use crate::error::Error;
 /// Does nothing until it is polled. Dropping it after that does not stop the fetch that it waits
 /// for, which goes on for everybody else and for the next request.
 #[must_use = "futures do nothing unless polled"]
-pub struct Acquire(State);
-
-enum State {
-    Failed(Error),
-    Waiting(Waiting),
-}
+pub struct Acquire(Result<Waiting, Error>);
 
 impl Acquire {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self(State::Waiting(Waiting::new(core)))
+        Self(Ok(Waiting::new(core)))
     }
 }
 
 impl From<Error> for Acquire {
     fn from(error: Error) -> Self {
-        Self(State::Failed(error))
+        Self(Err(error))
     }
 }
 
@@ -50,8 +45,8 @@ impl Future for Acquire {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let waiting = match &mut self.0 {
-            State::Failed(error) => return Poll::Ready(Err(error.clone())),
-            State::Waiting(waiting) => waiting,
+            Ok(waiting) => waiting,
+            Err(error) => return Poll::Ready(Err(error.clone())),
         };
         loop {
             if !waiting.is_waiting() {
@@ -84,11 +79,8 @@ impl Future for Acquire {
 impl fmt::Debug for Acquire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            State::Failed(error) => f.debug_tuple("Acquire").field(error).finish(),
-            State::Waiting(waiting) => f
-                .debug_struct("Acquire")
-                .field("is_waiting", &waiting.is_waiting())
-                .finish_non_exhaustive(),
+            Ok(_) => f.debug_struct("Acquire").finish_non_exhaustive(),
+            Err(error) => f.debug_tuple("Acquire").field(error).finish(),
         }
     }
 }

@@ -150,7 +150,7 @@ impl Core {
         let mut locked = self.lock();
         if !locked.state.take(flight) {
             // The result is dropped after the lock is free: it may run foreign code.
-            return Woken::nobody();
+            return Woken::default();
         }
         // Kept until the lock is free: dropping the error may run foreign code too.
         let _last_error = locked.state.slot.pauses.failure().map(|failure| failure.error.clone());
@@ -170,11 +170,11 @@ impl Core {
             );
         }
         let held_up = suspension.map(|suspension| suspension.end(outcome.clone()));
-        flight.end(outcome).and(held_up)
+        flight.end(outcome).and(held_up.unwrap_or_default())
     }
 
     /// Ends a flight without a result, for this reason.
-    pub(super) fn give_up(&self, flight: &Arc<InFlight>, why: Outcome<Result<Held, Error>>) {
+    pub(super) fn give_up(&self, flight: &Arc<InFlight>, why: Outcome<Result<Arc<Held>, Error>>) {
         let suspension = self.lock().state.give_up(flight);
         drop(flight.end(why));
         drop(suspension.map(|suspension| suspension.end(Outcome::Lost)));
@@ -197,7 +197,11 @@ impl Core {
     }
 
     /// A record of what is used, from this thread's shard.
-    fn record(self: &Arc<Self>, locked: &Locked, held: &Held) -> Result<Arc<Record<Self>>, Error> {
+    fn record(
+        self: &Arc<Self>,
+        locked: &Locked,
+        held: &Arc<Held>,
+    ) -> Result<Arc<Record<Self>>, Error> {
         if locked.is_closed {
             let header_value = held.token.header_value()?;
             return Ok(Arc::new(Record::new(held, header_value, Arc::clone(self))));

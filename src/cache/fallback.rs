@@ -1,7 +1,7 @@
 //! The token before the newest one: used in its place while that is not accepted yet, as with
 //! servers that replicate, and clocks that differ.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::held::Held;
 
@@ -12,7 +12,7 @@ const KEPT: Duration = Duration::from_secs(60);
 const USED: Duration = Duration::from_secs(10);
 
 pub(super) struct Fallback {
-    pub(super) held: Held,
+    pub(super) held: Arc<Held>,
     /// It is used in place of the newest.
     pub(super) is_used: bool,
     /// Until then it is used, or kept.
@@ -32,7 +32,7 @@ pub(super) enum Settled {
 }
 
 impl Fallback {
-    pub(super) fn new(held: Held, now: Duration) -> Self {
+    pub(super) fn new(held: Arc<Held>, now: Duration) -> Self {
         Self { held, is_used: false, until: now.saturating_add(KEPT), next: USED }
     }
 
@@ -60,7 +60,7 @@ impl Fallback {
     /// With the deadlines for whoever uses it: it is time to look again for a trial, the end, or the
     /// refresh of the newest token.
     pub(super) fn used(&self, newest: &Held) -> Held {
-        let mut held = self.held.clone();
+        let mut held = Held::clone(&self.held);
         let deadlines = &mut held.deadlines;
         deadlines.refresh_at =
             self.until.min(deadlines.usable_until).min(newest.deadlines.refresh_at);

@@ -106,7 +106,7 @@ fn watch(core: &Arc<Core>, flight: &Arc<InFlight>) {
     watch::at(overdue_at, move || give_up(&core, &flight, Outcome::Overdue));
 }
 
-fn give_up(core: &Weak<Core>, flight: &Weak<InFlight>, why: Outcome<Result<Held, Error>>) {
+fn give_up(core: &Weak<Core>, flight: &Weak<InFlight>, why: Outcome<Result<Arc<Held>, Error>>) {
     if let (Some(core), Some(flight)) = (core.upgrade(), flight.upgrade()) {
         core.give_up(&flight, why);
     }
@@ -184,7 +184,7 @@ async fn supervise(
 ///
 /// It waits for its own flight too. So whoever ends that, such as the last handle, ends this.
 async fn fetch(core: Weak<Core>, flight: Arc<InFlight>, request: TokenRequest) -> Woken {
-    let Some(this) = core.upgrade() else { return Woken::nobody() };
+    let Some(this) = core.upgrade() else { return Woken::default() };
     let called_at = this.clock.now();
     let mut fetching = this.fetch(request);
     // Held weakly while it waits, so that the cache can end with its last handle.
@@ -197,6 +197,6 @@ async fn fetch(core: Weak<Core>, flight: Arc<InFlight>, request: TokenRequest) -
     let result: Option<Result<Token, Error>> = result.await;
     match (result, core.upgrade()) {
         (Some(result), Some(core)) => core.complete(&flight, result, called_at),
-        _ => Woken::nobody(),
+        _ => Woken::default(),
     }
 }

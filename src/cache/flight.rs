@@ -14,12 +14,12 @@
 //! Foreign code, which is a waker's `clone`, `wake` and `drop`, never runs under the lock.
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Context, Poll, Waker},
-    vec,
 };
 
 use super::sync::{Mutex, MutexGuard, lock};
@@ -69,10 +69,10 @@ impl<T, C> Flight<T, C> {
         let mut state = self.state();
         let wakers = match &mut *state {
             State::Up(waiting) => mem::take(&mut waiting.wakers),
-            State::Over(_) => return Woken::nobody(),
+            State::Over(_) => return Woken::default(),
         };
         *state = State::Over(outcome);
-        Woken(wakers.into_iter())
+        Woken(wakers.into())
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
@@ -135,24 +135,22 @@ impl<T, C> Drop for Waiter<T, C> {
 
 /// The waiters of a flight that has ended. Those who are not woken when it is dropped are woken
 /// then.
-pub(super) struct Woken(vec::IntoIter<Option<Waker>>);
+#[derive(Default)]
+pub(super) struct Woken(VecDeque<Option<Waker>>);
 
 impl Woken {
-    pub(super) fn nobody() -> Self {
-        Self(Vec::new().into_iter())
-    }
-
     /// These and those.
-    pub(super) fn and(mut self, others: Option<Self>) -> Self {
-        let Some(mut others) = others else { return self };
-        Self(self.by_ref().chain(others.by_ref()).collect::<Vec<_>>().into_iter())
+    pub(super) fn and(mut self, mut others: Self) -> Self {
+        self.0.append(&mut others.0);
+        self
     }
 
     /// Wakes everybody, letting other tasks in between.
     pub(super) async fn wake(mut self) {
         loop {
-            self.by_ref().take(WAKE_AT_ONCE).for_each(wake);
-            if self.0.len() == 0 {
+            let some = WAKE_AT_ONCE.min(self.0.len());
+            self.0.drain(..some).for_each(wake);
+            if self.0.is_empty() {
                 return;
             }
             yield_now().await;
@@ -160,17 +158,9 @@ impl Woken {
     }
 }
 
-impl Iterator for Woken {
-    type Item = Option<Waker>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next()
-    }
-}
-
 impl Drop for Woken {
     fn drop(&mut self) {
-        self.by_ref().for_each(wake);
+        self.0.drain(..).for_each(wake);
     }
 }
 

@@ -16,9 +16,16 @@ impl Held {
         now < self.deadlines.usable_until
     }
 
-    /// The token, as old as it is now.
+    /// The token, as old as it is now, so that a cache behind a cache does not take it for a new one.
     pub(super) fn token_at(&self, now: Duration) -> Token {
-        aged(&self.token, self.deadlines.born_at, now)
+        let (token, born_at) = (self.token.clone(), self.deadlines.born_at);
+        // One that was given, and not fetched, keeps the age that it was given.
+        if born_at == Duration::MAX { token } else { token.with_age(now.saturating_sub(born_at)) }
+    }
+
+    /// Whether this says all that the other one says.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.token.id() == other.token.id() && self.deadlines == other.deadlines
     }
 
     /// The same secret came again, with these deadlines. The token stays the one that it was: a late
@@ -34,11 +41,4 @@ impl Held {
         let lifetime = deadlines.expires_at.saturating_sub(deadlines.born_at);
         Self { token: self.token.clone().with_lifetime(lifetime), deadlines }
     }
-}
-
-/// A token as old as it is now, so that a cache behind a cache does not take it for a new one.
-pub(super) fn aged(token: &Token, born_at: Duration, now: Duration) -> Token {
-    let token = token.clone();
-    // One that was given, and not fetched, keeps the age that it was given.
-    if born_at == Duration::MAX { token } else { token.with_age(now.saturating_sub(born_at)) }
 }

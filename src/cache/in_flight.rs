@@ -15,7 +15,7 @@ use crate::{
 
 /// A fetch in progress; or the suspension of a token, which ends with the fetch that is to replace
 /// it, or before. Whoever waits for a suspension is not held up by a fetch that hangs.
-pub(super) type InFlight = Flight<Result<Held, Error>, FlightInfo>;
+pub(super) type InFlight = Flight<Result<Arc<Held>, Error>, FlightInfo>;
 
 /// What is known about a flight.
 pub(super) struct FlightInfo {

@@ -16,7 +16,7 @@ pub struct TokenLease(pub(super) Arc<Record<Core>>);
 impl TokenLease {
     /// The token that it is on, with its age: whoever hands it on hands that on too.
     pub fn token(&self) -> Token {
-        self.0.token_at(self.0.owner.clock.now())
+        self.0.held.token_at(self.0.owner.clock.now())
     }
 
     /// The value of the request's `Authorization` header, marked sensitive.
@@ -28,7 +28,7 @@ impl TokenLease {
     /// Whether the token may still be sent: it has neither expired nor been replaced, and is not
     /// suspended.
     pub fn is_usable(&self) -> bool {
-        self.0.owner.is_usable(&self.0.token)
+        self.0.owner.is_usable(&self.0.held.token)
     }
 }
 
@@ -50,6 +50,6 @@ fn try_acquire_slowly(core: &Arc<Core>) -> Option<TokenLease> {
 
 impl fmt::Debug for TokenLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TokenLease").field(&self.0.token).finish()
+        f.debug_tuple("TokenLease").field(&self.0.held.token).finish()
     }
 }

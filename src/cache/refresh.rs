@@ -1,10 +1,6 @@
 //! Getting another token now, whatever the rules say.
 
-use std::{
-    future::poll_fn,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::{future::poll_fn, sync::Arc};
 
 use super::{core::Core, fetch::Here, policy::SECOND, waiting::Waiting};
 use crate::{error::Error, fetch::RefreshReason, token::Token};
@@ -22,30 +18,20 @@ pub(super) async fn refresh(core: Arc<Core>) -> Result<Token, Error> {
     let before = newest.map(|token| token.id());
     let mut waiting = Waiting::new(core);
     let mut is_last = false;
-    poll_fn(|cx| poll(&mut waiting, &mut is_last, before, cx)).await
-}
-
-fn poll(
-    waiting: &mut Waiting,
-    is_last: &mut bool,
-    before: Option<u64>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<Token, Error>> {
     loop {
-        if !waiting.is_waiting() {
-            let here = Here::find();
-            let up = waiting.core.refresh(here.id())?;
-            // One that was asked for, by this or another call, is not asked for twice.
-            *is_last |= up.begun.is_some() || up.flight.info.reason == RefreshReason::Requested;
-            waiting.wait_for(up, &here)?;
-        }
-        match ready!(waiting.poll(cx)) {
-            Ok(Some(held)) if *is_last || Some(held.token.id()) != before => {
-                return Poll::Ready(Ok(held.token_at(waiting.core.clock.now())));
+        let here = Here::find();
+        let up = waiting.core.refresh(here.id())?;
+        // One that was asked for, by this or another call, is not asked for twice.
+        is_last |= up.begun.is_some() || up.flight.info.reason == RefreshReason::Requested;
+        waiting.wait_for(up, &here)?;
+        drop(here);
+        match poll_fn(|cx| waiting.poll(cx)).await {
+            Ok(Some(held)) if is_last || Some(held.token.id()) != before => {
+                return Ok(held.token_at(waiting.core.clock.now()));
             }
-            Err(error) if *is_last => return Poll::Ready(Err(error)),
+            Err(error) if is_last => return Err(error),
             Ok(None) => {}
-            Ok(Some(_)) | Err(_) => *is_last = true,
+            Ok(Some(_)) | Err(_) => is_last = true,
         }
     }
 }

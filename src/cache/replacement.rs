@@ -62,7 +62,7 @@ impl Replacement {
     fn begin(&self) -> bool {
         let record = &self.lease.0;
         let here = Here::find();
-        let (verdict, refresh) = record.owner.reject(&record.token, here.id());
+        let (verdict, refresh) = record.owner.reject(&record.held.token, here.id());
         refresh.map(|refresh| here.tend(&record.owner, refresh));
         matches!(verdict, Verdict::Superseded | Verdict::Suspended)
     }
@@ -79,7 +79,7 @@ impl Future for Replacement {
         let core = &this.lease.0.owner;
         let acquire = this.acquire.get_or_insert_with(|| Acquire::new(Arc::clone(core)));
         let lease = ready!(Pin::new(acquire).poll(cx))?;
-        let is_same = lease.0.token.id() == this.lease.0.token.id();
+        let is_same = lease.0.held.token.id() == this.lease.0.held.token.id();
         Poll::Ready(Ok((!this.is_rejected || !is_same).then_some(lease)))
     }
 }

@@ -8,11 +8,10 @@ use std::{
 use http::HeaderValue;
 
 use super::{
-    held::{Held, aged},
-    policy::Deadlines,
+    held::Held,
     sync::{AtomicBool, Mutex, Ordering, lock, thread_number},
 };
-use crate::{error::Error, token::Token};
+use crate::error::Error;
 
 /// The shards of one cache, one for each thread that can run at once. A request that used a reference
 /// count which all threads share would cost twice as much as soon as two threads send requests.
@@ -37,12 +36,11 @@ struct Shard<C> {
 #[repr(align(128))]
 pub(super) struct Record<C> {
     pub(super) header_value: HeaderValue,
-    pub(super) token: Token,
+    pub(super) held: Arc<Held>,
     /// The way back to the cache.
     pub(super) owner: Arc<C>,
+    /// The one of `held`, here so that a request that finds it fresh looks no further.
     refresh_at: Duration,
-    /// When the token was asked for.
-    born_at: Duration,
 }
 
 impl<C> Shards<C> {
@@ -59,10 +57,10 @@ impl<C> Shards<C> {
     }
 
     /// The record of this thread's shard, which is put there if it is not one of what is held.
-    pub(super) fn mine_or(&self, held: &Held, owner: Arc<C>) -> Result<Arc<Record<C>>, Error> {
+    pub(super) fn mine_or(&self, held: &Arc<Held>, owner: Arc<C>) -> Result<Arc<Record<C>>, Error> {
         let shard = self.my_shard().get_or_init(|| Box::new(Shard { record: Mutex::new(None) }));
         let mut mine = lock(&shard.record);
-        if let Some(record) = mine.as_ref().filter(|record| record.is_of(held)) {
+        if let Some(record) = mine.as_ref().filter(|record| record.held.is_same(held)) {
             return Ok(Arc::clone(record));
         }
         // The first one needs no copy of the token. Relaxed: the lock of the slot orders it.
@@ -90,18 +88,9 @@ impl<C> Shards<C> {
 }
 
 impl<C> Record<C> {
-    pub(super) fn new(held: &Held, header_value: HeaderValue, owner: Arc<C>) -> Self {
-        let Deadlines { born_at, refresh_at, .. } = held.deadlines;
-        Self { header_value, token: held.token.clone(), owner, refresh_at, born_at }
-    }
-
-    /// The token, as old as it is now.
-    pub(super) fn token_at(&self, now: Duration) -> Token {
-        aged(&self.token, self.born_at, now)
-    }
-
-    fn is_of(&self, held: &Held) -> bool {
-        self.token.id() == held.token.id() && self.refresh_at == held.deadlines.refresh_at
+    pub(super) fn new(held: &Arc<Held>, header_value: HeaderValue, owner: Arc<C>) -> Self {
+        let refresh_at = held.deadlines.refresh_at;
+        Self { header_value, held: Arc::clone(held), owner, refresh_at }
     }
 
     /// Whether the token is not due to be refreshed yet.
@@ -126,7 +115,7 @@ mod tests {
         let idle = measure(&mut || shards = Some(Shards::<()>::new(16)));
         let token = measure(&mut || {
             let token = Token::bearer("x".repeat(1024));
-            held = Some(Held { token, deadlines: Deadlines::NEVER });
+            held = Some(Arc::new(Held { token, deadlines: Deadlines::NEVER }));
         });
         let (shards, held) = (shards.unwrap(), held.unwrap());
         let owner = Arc::new(());

@@ -24,9 +24,9 @@ use crate::{
 /// What a look at the slot finds.
 pub(super) enum Look {
     /// Use it.
-    Fresh(Held),
+    Fresh(Arc<Held>),
     /// Use it, and refresh it if nobody does and no failure forbids it.
-    Stale(Held),
+    Stale(Arc<Held>),
     /// There is nothing to use.
     Nothing,
 }
@@ -46,7 +46,7 @@ pub(super) enum Verdict {
 
 pub(super) struct Slot {
     clock: Arc<dyn Clock>,
-    newest: Option<Held>,
+    newest: Option<Arc<Held>>,
     /// The newest token was rejected, and not tried again since.
     is_bad: bool,
     fallback: Option<Fallback>,
@@ -73,7 +73,7 @@ impl Slot {
     /// A slot that holds this token for ever.
     pub(super) fn fixed(clock: Arc<dyn Clock>, token: Token) -> Self {
         let mut slot = Self::new(clock);
-        slot.newest = Some(Held { token, deadlines: Deadlines::NEVER });
+        slot.newest = Some(Arc::new(Held { token, deadlines: Deadlines::NEVER }));
         slot.pauses.pause_until = Duration::MAX;
         // It has just come, at any time.
         slot.landed_at = Some(Duration::MAX);
@@ -107,11 +107,11 @@ impl Slot {
     }
 
     /// The token that is used, usable or not; none while it is suspended.
-    fn used(&self) -> Option<Held> {
+    fn used(&self) -> Option<Arc<Held>> {
         let newest = self.newest.as_ref().filter(|_| !self.suspension.is_on())?;
         match &self.fallback {
-            Some(fallback) if fallback.is_used => Some(fallback.used(newest)),
-            _ => Some(newest.clone()),
+            Some(fallback) if fallback.is_used => Some(Arc::new(fallback.used(newest))),
+            _ => Some(Arc::clone(newest)),
         }
     }
 
@@ -122,11 +122,11 @@ impl Slot {
 
     /// The newest token, used or not.
     pub(super) fn newest(&self) -> Option<&Held> {
-        self.newest.as_ref()
+        self.newest.as_deref()
     }
 
     /// The token `id`, if it is the one that is used.
-    pub(super) fn in_use(&mut self, id: u64, now: Duration) -> Option<Held> {
+    pub(super) fn in_use(&mut self, id: u64, now: Duration) -> Option<Arc<Held>> {
         self.settle(now);
         self.used().filter(|held| held.token.id() == id)
     }
@@ -167,7 +167,7 @@ impl Slot {
         by_rejection: bool,
         now: Duration,
         jitter: f64,
-    ) -> Result<Held, Error> {
+    ) -> Result<Arc<Held>, Error> {
         self.settle(now);
         token.header_value()?;
         // What was there when the rejection came is not what those who wait need.
@@ -209,7 +209,7 @@ impl Slot {
             () => {
                 // The very same token, and not another response with its secret, says nothing new.
                 let deadlines = if says_nothing { newest.deadlines } else { deadlines };
-                *newest = newest.again(deadlines, now);
+                *newest = Arc::new(newest.again(deadlines, now));
                 return Ok(());
             }
         };
@@ -225,7 +225,8 @@ impl Slot {
             Some(same) => same.again(deadlines, now),
             None => Held { token, deadlines },
         };
-        let before = self.newest.replace(newest).filter(|_| !self.is_bad && !for_rejected);
+        let before =
+            self.newest.replace(Arc::new(newest)).filter(|_| !self.is_bad && !for_rejected);
         let before = before.filter(|held| held.is_usable(now)).or(older);
         self.fallback = before.map(|held| Fallback::new(held, now));
         self.is_bad = false;

@@ -37,13 +37,13 @@ pub(super) struct State {
 
 /// A token that can be used now, and its refresh, if that is due; or a flight to wait for.
 pub(super) enum Found {
-    Usable(Held, Option<Up>),
+    Usable(Arc<Held>, Option<Up>),
     Wait(Up),
 }
 
 /// What the end of a fetch comes to.
 pub(super) struct Ended {
-    pub(super) outcome: Outcome<Result<Held, Error>>,
+    pub(super) outcome: Outcome<Result<Arc<Held>, Error>>,
     /// The suspension that ends with it.
     pub(super) suspension: Option<Arc<InFlight>>,
     /// To be logged.
@@ -68,7 +68,11 @@ impl State {
     }
 
     /// A token that can be used now, and its refresh, if that is due and there is a runtime `here`.
-    pub(super) fn usable(&mut self, here: Option<Id>, now: Duration) -> Option<(Held, Option<Up>)> {
+    pub(super) fn usable(
+        &mut self,
+        here: Option<Id>,
+        now: Duration,
+    ) -> Option<(Arc<Held>, Option<Up>)> {
         match self.slot.look(now) {
             Look::Fresh(held) => Some((held, None)),
             Look::Stale(held) => Some((held, self.refresh_stale(here, now))),

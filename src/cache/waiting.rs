@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind};
 /// Somebody who waits for one flight after the other until there is a result.
 pub(super) struct Waiting {
     pub(super) core: Arc<Core>,
-    waiter: Option<Waiter<Result<Held, Error>, FlightInfo>>,
+    waiter: Option<Waiter<Result<Arc<Held>, Error>, FlightInfo>>,
     /// How many flights this has begun, and whether it waits for one of them.
     begun: u8,
     leads: bool,
@@ -47,7 +47,7 @@ impl Waiting {
     }
 
     /// What the flight brought, or its error; `None` if there is none to wait for any more.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Held>, Error>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Arc<Held>>, Error>> {
         let Some(waiter) = &mut self.waiter else { return Poll::Ready(Ok(None)) };
         let polled = waiter.poll(cx);
         if polled.is_pending() {

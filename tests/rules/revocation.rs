@@ -155,6 +155,21 @@ async fn a_thousand_late_401s_cost_one_token_request() {
     }
 }
 
+/// A resource that is set up wrong says so whatever the token, and so does one of its replicas. By
+/// chance the pauses only become longer.
+#[tokio::test(start_paused = true)]
+async fn ten_minutes_of_401s_cost_15_token_requests() {
+    for rejected in [1, 10] {
+        let server = slow_server(HOUR);
+        let (client, cache) = client(&server, Chance::Always(0.0));
+        cache.warm_up().await.unwrap();
+        server.reject_every(rejected);
+        assert_eq!(paced(&client, ms(10), secs(600)).await.len(), 60_000);
+        let requests = server.token_requests();
+        assert!((5..=15).contains(&requests), "every {rejected}th: {requests}");
+    }
+}
+
 /// Somebody has to share the token, or to give each process a client of its own.
 #[tokio::test(start_paused = true)]
 async fn four_rejections_within_minutes_are_told_of_once() {

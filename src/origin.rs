@@ -115,7 +115,7 @@ impl Origins {
             logged.push(origin.clone());
         }
         // Not under the lock: a subscriber may send a request through here itself.
-        tracing::warn!(origin, "a request to another origin is sent without an access token");
+        tracing::warn!(target: "tower_oauth", origin, "a request to another origin is sent without an access token");
     }
 }
 

@@ -81,6 +81,7 @@ impl<S, R, K> Resend<S, R, K> {
                 .try_insert(self.header.name(), lease.header_value())
                 .map_err(|_| Error::new(ErrorKind::TooManyHeaders))?;
             self.deadline.map(|deadline| deadline.write(headers)).transpose()?;
+            lease.replayed();
             response = self.inner.call(request).await.map_err(Into::into)?;
             if !is_rejected(&response, rejected_when.as_deref()) {
                 return Ok(response);

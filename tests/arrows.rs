@@ -84,6 +84,7 @@ const MAP: &[Room] = &[
         "cache",
         &[
             ("sync", &[]),
+            ("counts", &[]),
             ("watch", &[]),
             ("clock", &[]),
             ("policy", &[]),
@@ -94,7 +95,7 @@ const MAP: &[Room] = &[
             ("slot", &["clock", "fallback", "held", "pauses", "policy", "suspension"]),
             ("flight", &["sync"]),
             ("in_flight", &["flight", "held", "sync"]),
-            ("state", &["flight", "held", "in_flight", "policy", "slot", "sync"]),
+            ("state", &["counts", "flight", "held", "in_flight", "policy", "slot", "sync"]),
             ("shards", &["held", "sync"]),
             (
                 "core",
@@ -115,8 +116,8 @@ const MAP: &[Room] = &[
             ("lease", &["core", "fetch", "shards"]),
             ("acquire", &["core", "fetch", "lease", "waiting"]),
             ("replacement", &["acquire", "fetch", "lease", "slot"]),
-            ("refresh", &["core", "fetch", "policy", "waiting"]),
-            ("status", &["core", "policy", "slot"]),
+            ("refresh", &["core", "fetch", "policy", "state", "waiting"]),
+            ("status", &["core", "counts", "policy", "slot"]),
             ("builder", &["clock", "core", "policy", "slot"]),
             (
                 "token_cache",

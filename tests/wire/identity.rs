@@ -184,6 +184,7 @@ async fn certificates_are_rotated_under_load() {
         idp.builder().client_identity(identity.secret()).ca_certificate(trusted.secret());
     let clock = TokioClock::new();
     let tokens = TokenCache::builder(endpoint.build().unwrap()).clock(clock.clone()).build();
+    tokens.warm_up().await.unwrap();
     let api = OAuthLayer::with_source(tokens).layer(idp.server.clone());
 
     let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));

@@ -140,6 +140,8 @@
 //! | `client-ring` | no | the same with ring |
 //! | `client-no-provider` | no | the same with the provider that the program installed, and no other |
 //! | `config` | no | the policy, and with `token-endpoint` the fetcher, from a configuration file, by serde |
+//! | `shared` | no | `shared`: one token for many processes, through a store; with ring, which encrypts it |
+//! | `redis` | no | the store in Redis or Valkey |
 //! | `testing` | no | `testing::AuthorizationServer`, to test against |
 //!
 //! Without any of them the crate depends on `http`, `tower-service`, `tower-layer`, tokio's runtime
@@ -170,6 +172,9 @@ pub mod replay;
 mod resend;
 mod runtime;
 mod service;
+#[cfg(feature = "shared")]
+#[cfg_attr(docsrs, doc(cfg(feature = "shared")))]
+pub mod shared;
 pub mod source;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]

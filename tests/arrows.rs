@@ -76,6 +76,7 @@ const MAP: &[Room] = &[
             ("grpc", &["error"]),
             ("token_endpoint", &["cache", "error", "fetch", "origin", "token"]),
             ("vendor", &["token_endpoint"]),
+            ("shared", &["error", "fetch", "token", "token_endpoint"]),
             ("testing", &["cache", "error", "fetch", "source", "token"]),
             ("docs", &[]),
         ],
@@ -126,6 +127,22 @@ const MAP: &[Room] = &[
         ],
     ),
     (
+        "shared",
+        &[
+            ("store", &[]),
+            ("memory", &["store"]),
+            ("redis", &["store"]),
+            ("breaker", &[]),
+            ("keys", &[]),
+            ("value", &[]),
+            ("tokens", &["breaker", "keys", "store"]),
+            ("entry", &["store", "tokens", "value"]),
+            ("fetcher", &["entry", "store", "tokens"]),
+            ("layer", &["fetcher", "store", "tokens"]),
+            ("fingerprint", &["store", "tokens"]),
+        ],
+    ),
+    (
         "token_endpoint",
         &[
             ("list", &[]),
@@ -138,6 +155,7 @@ const MAP: &[Room] = &[
             ("validate", &["builder", "request", "response", "secret"]),
             ("settings", &["builder", "request", "secret", "validate"]),
             ("endpoint", &["builder", "request", "response", "settings", "transport"]),
+            ("identity", &["endpoint", "value"]),
             ("build", &["builder", "endpoint", "request", "settings", "transport"]),
             ("build_client", &["builder", "endpoint", "request", "secret", "transport"]),
             ("config", &["builder", "request", "response", "secret", "value"]),

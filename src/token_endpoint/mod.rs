@@ -12,6 +12,8 @@ mod builder;
 #[cfg(feature = "config")]
 mod config;
 pub(crate) mod endpoint;
+#[cfg(feature = "shared")]
+mod identity;
 mod list;
 mod request;
 mod response;

@@ -1,0 +1,149 @@
+//! What a store has under one name, as one process sees it.
+
+use std::{
+    future::{Future, pending},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::{sleep, timeout};
+
+use super::{
+    store::{Look, Looked, TokenStore},
+    tokens::SharedTokens,
+    value::{read_failure, read_token, write_failure, write_token},
+};
+use crate::{
+    error::{BoxError, Error},
+    token::Token,
+};
+
+/// For how long a fetch is claimed: so long others wait for a process that has died. Whoever fetches
+/// extends it three times as often.
+pub(super) const CLAIM: Duration = Duration::from_secs(3);
+
+/// For how long a failure keeps others from fetching: twice as long each time in a row. If it were
+/// longer, an endpoint that is back would be found out late.
+const FIRST_FAILURE: Duration = Duration::from_secs(1);
+const LONGEST_FAILURE: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+pub(super) struct Entry<S> {
+    shared: SharedTokens<S>,
+    name: Arc<str>,
+    known: Arc<Known>,
+}
+
+/// What this process knows of the name.
+#[derive(Default)]
+struct Known {
+    /// The number of the last token that it got or put; 0 if there is none.
+    number: AtomicU64,
+    /// How many fetches have failed in a row, by itself or by others that told of it.
+    failures: AtomicU32,
+    /// A value could not be read, and that has been logged.
+    is_unreadable: AtomicBool,
+}
+
+impl<S: TokenStore> Entry<S> {
+    pub(super) fn new(shared: SharedTokens<S>, name: &str) -> Self {
+        Self { shared, name: name.into(), known: Arc::default() }
+    }
+
+    /// The number of the last token that this process got or put; 0 if there is none. Relaxed, like
+    /// all of these: the fetches of one cache come one after the other.
+    pub(super) fn known_number(&self) -> u64 {
+        self.known.number.load(Ordering::Relaxed)
+    }
+
+    fn succeeded(&self, number: u64) {
+        self.known.number.fetch_max(number, Ordering::Relaxed);
+        self.known.failures.store(0, Ordering::Relaxed);
+    }
+
+    /// Nothing if the store does not work.
+    pub(super) async fn look_or_claim(&self, look: Look) -> Option<Looked> {
+        if self.shared.breaker.is_open() {
+            return None;
+        }
+        self.ask(self.shared.store.look_or_claim(&self.name, look)).await
+    }
+
+    /// A token from the store, if it can be read.
+    pub(super) fn token(&self, number: u64, value: &[u8], left: Duration) -> Option<Token> {
+        let token = self.shared.keys.open(&self.name, value).and_then(|it| read_token(&it, left));
+        if token.is_some() {
+            self.succeeded(number);
+        } else if !self.known.is_unreadable.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "tower_oauth",
+                name = &*self.name,
+                "a token in the store cannot be read, and another one is fetched; \
+                 do all processes have the same encryption keys?"
+            );
+        }
+        token
+    }
+
+    /// The failure of another process.
+    pub(super) fn failure(&self, value: &[u8], left: Duration) -> Error {
+        self.known.failures.fetch_add(1, Ordering::Relaxed);
+        let text = self.shared.keys.open(&self.name, value).unwrap_or_default();
+        read_failure(&text, left)
+    }
+
+    /// Keeps the claim of a fetch for as long as it is polled.
+    pub(super) async fn keep_claim(&self, number: u64) {
+        loop {
+            sleep(CLAIM / 3).await;
+            let extended = self.ask(self.shared.store.extend(&self.name, number, CLAIM)).await;
+            if extended == Some(false) {
+                // Somebody else may have it by now. This process still wants its own token.
+                pending::<()>().await;
+            }
+        }
+    }
+
+    /// Gives a token to the others. It was asked for so long ago.
+    pub(super) async fn put(&self, number: u64, token: &Token, age: Duration) {
+        self.succeeded(number);
+        let Some((text, keep)) = write_token(token, age) else { return };
+        let Some(value) = self.shared.keys.seal(&self.name, &text) else { return };
+        self.ask(self.shared.store.put(&self.name, number, &value, keep)).await;
+    }
+
+    /// Tells the others that a fetch failed.
+    pub(super) async fn fail(&self, number: u64, error: &Error) {
+        let before = self.known.failures.fetch_add(1, Ordering::Relaxed);
+        let keep = (FIRST_FAILURE * 2_u32.saturating_pow(before.min(8))).min(LONGEST_FAILURE);
+        let Some(value) = self.shared.keys.seal(&self.name, &write_failure(error)) else { return };
+        // The claim lasts a little longer than the failure: a large fleet, in which somebody always
+        // wants a token, leaves an endpoint that is down alone for that time too.
+        let claim = keep * 3 / 2;
+        self.ask(self.shared.store.fail(&self.name, number, &value, keep, claim)).await;
+    }
+
+    /// Asks the store, for as long as it may take.
+    async fn ask<R>(&self, asked: impl Future<Output = Result<R, BoxError>>) -> Option<R> {
+        let error = match timeout(self.shared.timeout, asked).await {
+            Ok(Ok(found)) => {
+                self.shared.breaker.succeeded();
+                return Some(found);
+            }
+            Ok(Err(error)) => error,
+            Err(_) => format!("no response within {:?}", self.shared.timeout).into(),
+        };
+        if let Some(time) = self.shared.breaker.failed() {
+            tracing::warn!(
+                target: "tower_oauth",
+                error = %Error::from_fetcher(error).with_causes(),
+                "the store of shared tokens does not work, and is left alone for {time:?}; \
+                 until then this process fetches for itself"
+            );
+        }
+        None
+    }
+}

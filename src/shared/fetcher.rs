@@ -1,0 +1,170 @@
+//! A fetcher that looks into a store first.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+use tower_service::Service;
+
+use super::{
+    entry::{CLAIM, Entry},
+    store::{Look, Looked, TokenStore},
+    tokens::SharedTokens,
+};
+use crate::{
+    error::{BoxError, Error},
+    fetch::{RefreshReason, TokenRequest},
+    token::Token,
+};
+
+/// How long to wait before looking again whether somebody else's fetch is over: first, and in the end.
+const FIRST_POLL: Duration = Duration::from_millis(90);
+const LAST_POLL: Duration = Duration::from_millis(700);
+
+/// A fetcher whose tokens are shared through a store. Made by
+/// [`SharedTokens::named`](super::SharedTokens::named).
+///
+/// Its clones belong to one cache: they remember which of the store's tokens that has had.
+///
+/// # Cancel safety
+///
+/// Dropping its future drops the fetch. What was claimed in the store is free again 3 seconds later.
+#[derive(Clone)]
+pub struct SharedFetcher<F, S> {
+    fetcher: F,
+    entry: Entry<S>,
+}
+
+impl<F, S: TokenStore> SharedFetcher<F, S> {
+    pub(super) fn new(fetcher: F, shared: SharedTokens<S>, name: &str) -> Self {
+        Self { fetcher, entry: Entry::new(shared, name) }
+    }
+}
+
+impl<F, S> Service<TokenRequest> for SharedFetcher<F, S>
+where
+    F: Service<TokenRequest, Response = Token, Error: Into<BoxError>, Future: Send>,
+    F: Clone + Send + 'static,
+    S: TokenStore,
+{
+    type Response = Token;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Token, Error>> + Send>>;
+
+    /// Always: the fetcher is made ready when it is needed.
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: TokenRequest) -> Self::Future {
+        let Self { fetcher, entry } = self.clone();
+        Box::pin(async move {
+            match look(&entry, &request).await {
+                Found::Token(token) => Ok(token),
+                Found::Failure(error) => Err(error),
+                Found::Claim(number) => fetch_for_all(&entry, number, fetcher, request).await,
+                Found::NoStore => fetch(fetcher, request).await,
+            }
+        })
+    }
+}
+
+enum Found {
+    Token(Token),
+    Failure(Error),
+    Claim(u64),
+    NoStore,
+}
+
+/// Looks until there is a token, or until it is this process that has to fetch one.
+async fn look<S: TokenStore>(entry: &Entry<S>, request: &TokenRequest) -> Found {
+    let known = entry.known_number();
+    let is_requested = request.reason == RefreshReason::Requested;
+    let mut look = Look {
+        newer_than: if request.previous.is_some() { known } else { 0 },
+        despite_failure: is_requested,
+        claim: CLAIM,
+    };
+    // What somebody else began to fetch before this request is no answer to it.
+    let mut is_new_enough = !is_requested;
+    let mut poll = FIRST_POLL;
+    loop {
+        let Some(looked) = entry.look_or_claim(look).await else { return Found::NoStore };
+        match looked {
+            Looked::Token { number, value, left } => {
+                look.newer_than = number;
+                let token = entry.token(number, &value, left);
+                // A process that got its token elsewhere has no number, and goes by the secret.
+                let previous = request.previous.as_ref().filter(|_| known == 0);
+                let is_new = |it: &Token| !previous.is_some_and(|old| old.has_secret_of(it));
+                if let Some(token) = token.filter(|it| is_new_enough && is_new(it)) {
+                    return Found::Token(token);
+                }
+            }
+            Looked::Failed { value, left } => return Found::Failure(entry.failure(&value, left)),
+            Looked::Claimed(number) => return Found::Claim(number),
+            Looked::Taken(number) => {
+                if !is_new_enough {
+                    look.newer_than = look.newer_than.max(number);
+                    is_new_enough = true;
+                }
+                // Less by chance, so that a fleet does not look in step.
+                sleep(poll.mul_f64(1.0 - 0.3 * fastrand::f64())).await;
+                poll = poll.mul_f64(1.6).min(LAST_POLL);
+            }
+        }
+    }
+}
+
+/// Fetches, and tells the others what came of it.
+async fn fetch_for_all<F, S>(
+    entry: &Entry<S>,
+    number: u64,
+    fetcher: F,
+    request: TokenRequest,
+) -> Result<Token, Error>
+where
+    F: Service<TokenRequest, Response = Token, Error: Into<BoxError>>,
+    S: TokenStore,
+{
+    let begun_at = Instant::now();
+    let fetched = {
+        let (mut fetch, mut claim) =
+            (pin!(fetch(fetcher, request)), pin!(entry.keep_claim(number)));
+        poll_fn(|cx| {
+            let fetched = fetch.as_mut().poll(cx);
+            if fetched.is_pending() {
+                let _ = claim.as_mut().poll(cx);
+            }
+            fetched
+        })
+        .await
+    };
+    match &fetched {
+        Ok(token) => entry.put(number, token, begun_at.elapsed()).await,
+        Err(error) => entry.fail(number, error).await,
+    }
+    fetched
+}
+
+async fn fetch<F>(mut fetcher: F, request: TokenRequest) -> Result<Token, Error>
+where
+    F: Service<TokenRequest, Response = Token, Error: Into<BoxError>>,
+{
+    let fetched = async {
+        poll_fn(|cx| fetcher.poll_ready(cx)).await?;
+        fetcher.call(request).await
+    };
+    fetched.await.map_err(|error: F::Error| Error::from_fetcher(error.into()))
+}
+
+impl<F, S> fmt::Debug for SharedFetcher<F, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedFetcher").finish_non_exhaustive()
+    }
+}

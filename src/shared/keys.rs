@@ -1,0 +1,119 @@
+//! What a store holds is encrypted, and under whose name it stands.
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use ring::{
+    aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    hmac,
+    rand::{SecureRandom, SystemRandom},
+};
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+
+/// The first byte of a value. Another form gets another one.
+const VERSION: u8 = 1;
+
+/// A key that the values in a store are encrypted with, by ChaCha20-Poly1305 (RFC 8439).
+///
+/// `openssl rand -base64 32` makes one.
+#[derive(Clone)]
+pub struct EncryptionKey {
+    id: String,
+    key: Zeroizing<[u8; 32]>,
+}
+
+impl EncryptionKey {
+    /// A key of 32 random bytes. The id stands in clear before each value, so that another process
+    /// knows which of its keys to take.
+    pub fn new(id: impl Into<String>, key: [u8; 32]) -> Self {
+        Self { id: id.into(), key: Zeroizing::new(key) }
+    }
+
+    /// The same from its base64 form, as a variable or a file has it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is not the base64 form of 32 bytes.
+    pub fn from_base64(id: impl Into<String>, key: &str) -> Result<Self, Error> {
+        let bytes = STANDARD.decode(key.trim()).map(Zeroizing::new).unwrap_or_default();
+        let key = <[u8; 32]>::try_from(&bytes[..]).map_err(|_| {
+            let why = "it is not 32 bytes in base64; `openssl rand -base64 32` makes such a key";
+            Error::config("encryption_key", why)
+        })?;
+        Ok(Self::new(id, key))
+    }
+}
+
+impl fmt::Debug for EncryptionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncryptionKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// How a value is kept: encrypted with the first key, and readable with any; or, without keys, in
+/// clear.
+#[derive(Debug)]
+pub(super) struct Keys(pub(super) Vec<EncryptionKey>);
+
+impl Keys {
+    /// The value to keep under this name: version, length of the key's id, id, nonce, and what is
+    /// encrypted. It cannot be read under another name.
+    pub(super) fn seal(&self, name: &str, text: &[u8]) -> Option<Vec<u8>> {
+        let Some(EncryptionKey { id, key }) = self.0.first() else {
+            return Some([&[VERSION, 0], text].concat());
+        };
+        let mut nonce = [0; NONCE_LEN];
+        SystemRandom::new().fill(&mut nonce).ok()?;
+        let mut sealed = text.to_vec();
+        let aead = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &**key).ok()?);
+        let (aad, nonce_once) = (Aad::from(name), Nonce::assume_unique_for_key(nonce));
+        aead.seal_in_place_append_tag(nonce_once, aad, &mut sealed).ok()?;
+        let length = u8::try_from(id.len()).ok()?;
+        Some([&[VERSION, length], id.as_bytes(), &nonce, &sealed].concat())
+    }
+
+    /// What was kept under this name; nothing if it cannot be read.
+    pub(super) fn open(&self, name: &str, value: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let [VERSION, length, rest @ ..] = value else { return None };
+        let (id, rest) = rest.split_at_checked(usize::from(*length))?;
+        if id.is_empty() {
+            return self.0.is_empty().then(|| Zeroizing::new(rest.to_vec()));
+        }
+        let key = &self.0.iter().find(|key| key.id.as_bytes() == id)?.key;
+        let (nonce, sealed) = rest.split_at_checked(NONCE_LEN)?;
+        let aead = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &**key).ok()?);
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut text = Zeroizing::new(sealed.to_vec());
+        let length = aead.open_in_place(nonce, Aad::from(name), &mut text).ok()?.len();
+        text.truncate(length);
+        Some(text)
+    }
+
+    /// A name for settings that cannot be guessed from it without the key. It goes by the last key, so
+    /// that it stays the same when a new key is put before that.
+    pub(super) fn name(&self) -> Name {
+        let key: &[u8] = self.0.last().map_or(&[], |key| &*key.key);
+        // Not with the very key that values are encrypted with.
+        let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"tower-oauth: names");
+        Name(hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.as_ref())))
+    }
+}
+
+/// A name that is being made: the HMAC-SHA-256 of settings.
+pub(super) struct Name(hmac::Context);
+
+impl Name {
+    /// Adds a setting. With their lengths, so that no two lists of settings read the same.
+    pub(super) fn add(&mut self, what: &str, value: &str) {
+        for part in [what, value] {
+            self.0.update(&(part.len() as u64).to_be_bytes());
+            self.0.update(part.as_bytes());
+        }
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.0.sign().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}

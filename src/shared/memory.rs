@@ -1,0 +1,134 @@
+//! A store in memory.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::store::{Look, Looked, TokenStore};
+use crate::error::BoxError;
+
+/// A [`TokenStore`] in memory: for tests, and for several caches in one process.
+///
+/// Clones share what is kept. Time is tokio's, so a test can pause it.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    names: Arc<Mutex<HashMap<String, Entry>>>,
+}
+
+#[derive(Default)]
+struct Entry {
+    last_number: u64,
+    token: Option<Kept<(u64, Vec<u8>)>>,
+    failure: Option<Kept<Vec<u8>>>,
+    claim: Option<Kept<u64>>,
+}
+
+struct Kept<T> {
+    what: T,
+    until: Instant,
+}
+
+impl<T> Kept<T> {
+    fn new(what: T, time: Duration) -> Option<Self> {
+        let until = Instant::now().checked_add(time)?;
+        Some(Self { what, until })
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Works on what is kept under a name, without what has ended.
+    fn with<R>(&self, name: &str, work: impl FnOnce(&mut Entry) -> R) -> Result<R, BoxError> {
+        let mut names = self.lock();
+        let entry = names.entry(name.to_owned()).or_default();
+        entry.token.take_if(|kept| kept.left().is_zero());
+        entry.failure.take_if(|kept| kept.left().is_zero());
+        entry.claim.take_if(|kept| kept.left().is_zero());
+        Ok(work(entry))
+    }
+}
+
+impl TokenStore for MemoryStore {
+    async fn look_or_claim(&self, name: &str, look: Look) -> Result<Looked, BoxError> {
+        self.with(name, |entry| {
+            if let Some(kept) = entry.token.as_ref().filter(|kept| kept.what.0 > look.newer_than) {
+                let (number, value) = kept.what.clone();
+                return Looked::Token { number, value, left: kept.left() };
+            }
+            if let Some(kept) = entry.failure.as_ref().filter(|_| !look.despite_failure) {
+                return Looked::Failed { value: kept.what.clone(), left: kept.left() };
+            }
+            if let Some(claim) = &entry.claim {
+                return Looked::Taken(claim.what);
+            }
+            entry.last_number += 1;
+            entry.claim = Kept::new(entry.last_number, look.claim);
+            Looked::Claimed(entry.last_number)
+        })
+    }
+
+    async fn put(
+        &self,
+        name: &str,
+        number: u64,
+        value: &[u8],
+        keep: Duration,
+    ) -> Result<(), BoxError> {
+        self.with(name, |entry| {
+            if entry.token.as_ref().is_none_or(|kept| kept.what.0 <= number) {
+                entry.token = Kept::new((number, value.to_vec()), keep);
+                entry.failure = None;
+            }
+            entry.claim.take_if(|claim| claim.what == number);
+        })
+    }
+
+    async fn extend(&self, name: &str, number: u64, claim: Duration) -> Result<bool, BoxError> {
+        self.with(name, |entry| {
+            let is_ours = entry.claim.as_ref().is_some_and(|claim| claim.what == number);
+            if is_ours {
+                entry.claim = Kept::new(number, claim);
+            }
+            is_ours
+        })
+    }
+
+    async fn fail(
+        &self,
+        name: &str,
+        number: u64,
+        value: &[u8],
+        keep: Duration,
+        claim: Duration,
+    ) -> Result<(), BoxError> {
+        self.with(name, |entry| {
+            if entry.claim.as_ref().is_some_and(|claim| claim.what == number) {
+                entry.failure = Kept::new(value.to_vec(), keep);
+                entry.claim = Kept::new(number, claim);
+            }
+        })
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("names", &self.lock().len()).finish_non_exhaustive()
+    }
+}

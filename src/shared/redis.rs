@@ -1,0 +1,270 @@
+//! A store in Redis or Valkey.
+
+use std::{
+    fmt,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
+
+use redis::{
+    Client, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo, RedisResult,
+    Script, ScriptInvocation,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+    cluster::ClusterClient,
+    cluster_async::ClusterConnection,
+};
+use rustls::crypto::CryptoProvider;
+
+use super::store::{Look, Looked, TokenStore};
+use crate::error::{BoxError, Error};
+
+/// How long a connection may take. Nobody waits for it: the store is left alone meanwhile.
+const CONNECT_TIME: Duration = Duration::from_secs(2);
+
+// Each script works on what is under one name: a hash with the token and its number, the failure, and
+// the number of the claim. A number is the server's time in microseconds, or one more than the last:
+// there is no counter that could be evicted and start anew. Numbers of 53 bits are exact in Lua.
+
+static LOOK_OR_CLAIM: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local token = redis.call('HMGET', KEYS[1], 'number', 'value')
+        local last = tonumber(token[1] or '0')
+        if token[1] and token[2] and last > tonumber(ARGV[1]) then
+            return {'token', last, redis.call('PTTL', KEYS[1]), token[2]}
+        end
+        local failure = ARGV[2] == '0' and redis.call('GET', KEYS[2])
+        if failure then
+            return {'failed', 0, redis.call('PTTL', KEYS[2]), failure}
+        end
+        local claim = redis.call('GET', KEYS[3])
+        if claim then
+            return {'taken', tonumber(claim), 0, ''}
+        end
+        local time = redis.call('TIME')
+        local number = math.max(time[1] * 1000000 + time[2], last + 1)
+        redis.call('SET', KEYS[3], string.format('%.0f', number), 'PX', ARGV[3])
+        return {'claimed', number, 0, ''}",
+    )
+});
+
+static PUT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local last = tonumber(redis.call('HGET', KEYS[1], 'number') or '0')
+        if last <= tonumber(ARGV[1]) then
+            redis.call('HSET', KEYS[1], 'number', ARGV[1], 'value', ARGV[2])
+            redis.call('PEXPIRE', KEYS[1], ARGV[3])
+            redis.call('DEL', KEYS[2])
+        end
+        if redis.call('GET', KEYS[3]) == ARGV[1] then
+            redis.call('DEL', KEYS[3])
+        end",
+    )
+});
+
+static EXTEND: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "return redis.call('GET', KEYS[3]) == ARGV[1] and redis.call('PEXPIRE', KEYS[3], ARGV[2])",
+    )
+});
+
+static FAIL: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[3]) == ARGV[1] then
+            redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+            redis.call('PEXPIRE', KEYS[3], ARGV[4])
+        end",
+    )
+});
+
+/// A [`TokenStore`] in Redis 6.2 or later, or Valkey, on one server or in a cluster.
+///
+/// It connects when it is first used, and again when the connection is lost. Of each name it keeps
+/// three keys, `{tower-oauth:NAME}:token`, `:failure` and `:claim`, each of which the server forgets by
+/// itself. The braces keep them in one slot of a cluster. It needs a user who may run scripts
+/// (`EVALSHA`, `EVAL`, `SCRIPT LOAD`) with `HMGET`, `HGET`, `HSET`, `GET`, `SET`, `DEL`, `PTTL`,
+/// `PEXPIRE` and `TIME` on these keys.
+///
+/// Give each environment a store, or a database of one, of its own; or names of its own.
+///
+/// ```no_run
+/// use tower_oauth::shared::{EncryptionKey, RedisStore, SharedTokens};
+///
+/// # fn main() -> Result<(), tower_oauth::Error> {
+/// # let key_from_a_file = String::new();
+/// let store = RedisStore::new("rediss://user:password@redis.example.com")?;
+/// let key = EncryptionKey::from_base64("2026-11", &key_from_a_file)?;
+/// let shared = SharedTokens::new(store, key);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RedisStore {
+    server: Server,
+    /// As soon as there is one. Clones of a connection share it.
+    connection: Arc<Mutex<Option<Connection>>>,
+}
+
+#[derive(Clone)]
+enum Server {
+    One(Client),
+    Cluster(Arc<ClusterClient>),
+}
+
+#[derive(Clone)]
+enum Connection {
+    One(ConnectionManager),
+    Cluster(ClusterConnection),
+}
+
+impl RedisStore {
+    /// The store at this URL: `redis://[user:password@]host[:port][/database]`, `rediss://` with
+    /// TLS, or `unix:` for a socket. It does not connect yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is no such URL, or if it is `rediss://`
+    /// and the program has installed no rustls provider.
+    pub fn new(url: impl AsRef<str>) -> Result<Self, Error> {
+        Ok(Self::of(Server::One(Client::open(checked(url.as_ref())?).map_err(invalid)?)))
+    }
+
+    /// The store in the cluster of which these are some nodes.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn cluster<U: AsRef<str>>(urls: impl IntoIterator<Item = U>) -> Result<Self, Error> {
+        let nodes = urls.into_iter().map(|url| checked(url.as_ref()));
+        let client = ClusterClient::builder(nodes.collect::<Result<Vec<_>, _>>()?)
+            .connection_timeout(CONNECT_TIME)
+            .build();
+        Ok(Self::of(Server::Cluster(Arc::new(client.map_err(invalid)?))))
+    }
+
+    fn of(server: Server) -> Self {
+        Self { server, connection: Arc::default() }
+    }
+
+    fn connected(&self) -> Option<Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn connect(&self) -> RedisResult<Connection> {
+        if let Some(connection) = self.connected() {
+            return Ok(connection);
+        }
+        let connection = match &self.server {
+            Server::One(client) => {
+                let config = ConnectionManagerConfig::new()
+                    .set_connection_timeout(Some(CONNECT_TIME))
+                    .set_number_of_retries(1);
+                Connection::One(ConnectionManager::new_lazy_with_config(client.clone(), config)?)
+            }
+            Server::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
+        };
+        let mut shared = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two that connected at once: the first one stays.
+        Ok(shared.get_or_insert(connection).clone())
+    }
+
+    async fn run<R: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<R, BoxError> {
+        match self.run_once(script).await {
+            // A connection that was lost is only found out when it is used.
+            Err(error) if error.is_io_error() => Ok(self.run_once(script).await?),
+            ran => Ok(ran?),
+        }
+    }
+
+    async fn run_once<R: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> RedisResult<R> {
+        match self.connect().await? {
+            Connection::One(mut connection) => script.invoke_async(&mut connection).await,
+            Connection::Cluster(mut connection) => script.invoke_async(&mut connection).await,
+        }
+    }
+}
+
+/// What is known of a server by its URL. An error must not repeat it: a password may be in it.
+fn checked(url: &str) -> Result<ConnectionInfo, Error> {
+    let info = url.into_connection_info().map_err(invalid)?;
+    if matches!(info.addr(), ConnectionAddr::TcpTls { .. })
+        && CryptoProvider::get_default().is_none()
+    {
+        let why = "rediss:// needs a rustls provider; install one at the start of the program, for \
+                   example by `rustls::crypto::ring::default_provider().install_default()`";
+        return Err(Error::config("url", why));
+    }
+    Ok(info)
+}
+
+fn invalid(_error: redis::RedisError) -> Error {
+    Error::config(
+        "url",
+        "it is not the URL of a Redis server, as in redis://user:password@host:6379/0",
+    )
+}
+
+fn of_name<'a>(script: &'a Script, name: &str) -> ScriptInvocation<'a> {
+    let mut invocation = script.prepare_invoke();
+    for key in ["token", "failure", "claim"] {
+        invocation.key(format!("{{tower-oauth:{name}}}:{key}"));
+    }
+    invocation
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+impl TokenStore for RedisStore {
+    async fn look_or_claim(&self, name: &str, look: Look) -> Result<Looked, BoxError> {
+        let mut script = of_name(&LOOK_OR_CLAIM, name);
+        script.arg(look.newer_than).arg(u8::from(look.despite_failure)).arg(millis(look.claim));
+        let (what, number, left, value): (String, u64, i64, Vec<u8>) = self.run(&script).await?;
+        // Negative if it ended in this very moment.
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or_default());
+        Ok(match &*what {
+            "token" => Looked::Token { number, value, left },
+            "failed" => Looked::Failed { value, left },
+            "taken" => Looked::Taken(number),
+            _ => Looked::Claimed(number),
+        })
+    }
+
+    async fn put(
+        &self,
+        name: &str,
+        number: u64,
+        value: &[u8],
+        keep: Duration,
+    ) -> Result<(), BoxError> {
+        let mut script = of_name(&PUT, name);
+        self.run(script.arg(number).arg(value).arg(millis(keep))).await
+    }
+
+    async fn extend(&self, name: &str, number: u64, claim: Duration) -> Result<bool, BoxError> {
+        let mut script = of_name(&EXTEND, name);
+        self.run(script.arg(number).arg(millis(claim))).await
+    }
+
+    async fn fail(
+        &self,
+        name: &str,
+        number: u64,
+        value: &[u8],
+        keep: Duration,
+        claim: Duration,
+    ) -> Result<(), BoxError> {
+        let mut script = of_name(&FAIL, name);
+        self.run(script.arg(number).arg(value).arg(millis(keep)).arg(millis(claim))).await
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.server {
+            Server::One(_) => "one server",
+            Server::Cluster(_) => "a cluster",
+        };
+        f.debug_struct("RedisStore").field("server", &kind).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,92 @@
+//! A token and a failure as a store keeps them.
+
+use std::{borrow::Cow, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{
+    error::{Error, ErrorKind},
+    token::Token,
+};
+
+/// A token whose lifetime is not known is kept for as long as a cache uses it by default.
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(5 * 60);
+
+#[derive(Serialize, Deserialize)]
+struct TokenText<'a> {
+    #[serde(borrow)]
+    scheme: Cow<'a, str>,
+    #[serde(borrow)]
+    secret: Cow<'a, str>,
+    lifetime: Option<Duration>,
+    refresh_after: Option<Duration>,
+    /// For how long it was kept when it was put there, which says how old it is now.
+    kept: Duration,
+    /// How old it was then.
+    age: Duration,
+}
+
+/// A token as text, and for how long to keep it; nothing if it is of no use to others.
+pub(super) fn write_token(token: &Token, age: Duration) -> Option<(Zeroizing<Vec<u8>>, Duration)> {
+    token.header_value().ok()?;
+    let age = token.age().unwrap_or(age);
+    let kept = token.lifetime().unwrap_or(DEFAULT_LIFETIME).saturating_sub(age);
+    let text = TokenText {
+        scheme: token.scheme().into(),
+        secret: token.expose_secret().into(),
+        lifetime: token.lifetime(),
+        refresh_after: token.refresh_after(),
+        kept,
+        age,
+    };
+    // Large enough: growing would leave parts of the secret behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(2 * token.expose_secret().len() + 512));
+    serde_json::to_writer(&mut *bytes, &text).ok()?;
+    Some((bytes, kept)).filter(|_| !kept.is_zero())
+}
+
+/// The token, as old as it is now.
+pub(super) fn read_token(text: &[u8], left: Duration) -> Option<Token> {
+    let text: TokenText<'_> = serde_json::from_slice(text).ok()?;
+    let age = text.age.saturating_add(text.kept.saturating_sub(left));
+    let mut token = Token::new(&text.scheme, &text.secret).with_age(age);
+    if let Some(lifetime) = text.lifetime {
+        token = token.with_lifetime(lifetime);
+    }
+    if let Some(refresh_after) = text.refresh_after {
+        token = token.with_refresh_after(refresh_after);
+    }
+    Some(token)
+}
+
+#[derive(Serialize, Deserialize)]
+struct FailureText {
+    is_denied: bool,
+    code: Option<String>,
+    said: String,
+}
+
+pub(super) fn write_failure(error: &Error) -> Vec<u8> {
+    let text = FailureText {
+        is_denied: error.kind() == ErrorKind::Denied,
+        code: error.oauth_code().map(str::to_owned),
+        said: error.with_causes().to_string(),
+    };
+    serde_json::to_vec(&text).unwrap_or_default()
+}
+
+/// The error of another process, and how long it keeps others from fetching.
+pub(super) fn read_failure(text: &[u8], left: Duration) -> Error {
+    let text: Option<FailureText> = serde_json::from_slice(text).ok();
+    let is_denied = text.as_ref().is_some_and(|text| text.is_denied);
+    let kind = if is_denied { ErrorKind::Denied } else { ErrorKind::Unavailable };
+    let error = Error::new(kind).with_retry_after(left);
+    let Some(FailureText { code, said, .. }) = text else { return error };
+    let error =
+        error.with_description(format!("another process that shares the token was told: {said}"));
+    match code {
+        Some(code) => error.with_oauth_code(code),
+        None => error,
+    }
+}

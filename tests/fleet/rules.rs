@@ -1,0 +1,252 @@
+//! What a store may hand out, and what its failures cost.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::time::{Instant, sleep};
+use tower::{BoxError, ServiceBuilder, ServiceExt};
+use tower_oauth::{
+    ErrorKind, Token, TokenCache,
+    cache::TokenState,
+    fetch_fn,
+    shared::{MemoryStore, SharedTokens},
+    testing::{AuthorizationServer, ResponseTemplate, TokioClock},
+};
+
+use crate::{
+    all_well, ask_all, client,
+    faulty::{Faulty, Mode},
+    get, key, replica, replicas,
+    support::{capture_log, ms, reasons, secs, server},
+};
+
+async fn secret(tokens: &TokenCache) -> String {
+    tokens.token().await.unwrap().expose_secret().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_as_old_in_every_process() {
+    let (server, store) = (server(secs(1000), ms(100)), MemoryStore::new());
+    let first = replica(&server, &store);
+    secret(&first).await;
+    sleep(secs(400)).await;
+    let second = replica(&server, &store);
+    assert_eq!(secret(&second).await, "token-1");
+    assert_eq!(first.token().await.unwrap().lifetime(), second.token().await.unwrap().lifetime());
+    let (first, second) = (first.status(), second.status());
+    let difference = first.expires_in.unwrap().abs_diff(second.expires_in.unwrap());
+    assert!(difference <= ms(101), "{difference:?}");
+    assert_eq!(server.token_requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_keeps_its_scheme_and_its_refresh_time() {
+    let store = MemoryStore::new();
+    let tokens = |fetches: bool| {
+        let fetcher = fetch_fn(move |_| async move {
+            let token = Token::new("DPoP", "abc").with_lifetime(secs(600));
+            let token = token.with_refresh_after(secs(100));
+            if fetches { Ok::<_, BoxError>(token) } else { Err("not asked".into()) }
+        });
+        let shared = SharedTokens::new(store.clone(), key());
+        let fetcher = ServiceBuilder::new().layer(shared.named("api")).service(fetcher);
+        TokenCache::builder(fetcher).clock(TokioClock::new()).build()
+    };
+    tokens(true).token().await.unwrap();
+    let token = tokens(false).token().await.unwrap();
+    assert_eq!((token.scheme(), token.expose_secret()), ("DPoP", "abc"));
+    assert_eq!(token.lifetime(), Some(secs(600)));
+    assert_eq!(token.refresh_after(), Some(secs(100)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_without_a_lifetime_is_kept_for_five_minutes() {
+    let (server, store) = (server(secs(600), ms(0)), MemoryStore::new());
+    server.lifetime(None);
+    secret(&replica(&server, &store)).await;
+    sleep(secs(299)).await;
+    let token = replica(&server, &store).token().await.unwrap();
+    assert_eq!((token.expose_secret(), token.lifetime()), ("token-1", None));
+    assert_eq!(token.age(), Some(secs(299)));
+    sleep(secs(1)).await;
+    assert_eq!(secret(&replica(&server, &store)).await, "token-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_takes_over_what_another_one_has_refreshed() {
+    let (server, store) = (server(secs(1000), ms(100)), MemoryStore::new());
+    let fleet = replicas(2, &server, &store);
+    all_well(&ask_all(&fleet).await);
+    // Past the refresh time of both, which one of them sees.
+    sleep(secs(800)).await;
+    secret(&fleet[0]).await;
+    sleep(ms(200)).await;
+    assert_eq!(secret(&fleet[0]).await, "token-2");
+    // The other one sends what it has, and looks in the background.
+    assert_eq!(secret(&fleet[1]).await, "token-1");
+    sleep(ms(200)).await;
+    assert_eq!(secret(&fleet[1]).await, "token-2");
+    assert_eq!(server.token_requests(), 2);
+}
+
+/// A store must not answer a rejection with the token that was rejected.
+#[tokio::test(start_paused = true)]
+async fn a_rejected_token_is_replaced_once_for_all() {
+    let (server, store) = (server(secs(1000), ms(100)), MemoryStore::new());
+    let fleet = replicas(3, &server, &store);
+    all_well(&ask_all(&fleet).await);
+    server.revoke_all();
+    for tokens in &fleet {
+        let response = client(&server, tokens).oneshot(get()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(secret(tokens).await, "token-2");
+    }
+    assert_eq!(server.token_requests(), 2);
+}
+
+/// A process that was told to refresh gets a token that nobody had before, not even one that another
+/// process was fetching when it was told.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_is_answered_by_no_older_token() {
+    let (server, store) = (server(secs(1000), ms(300)), MemoryStore::new());
+    let fleet = replicas(3, &server, &store);
+    all_well(&ask_all(&fleet).await);
+    sleep(secs(10)).await;
+    assert_eq!(fleet[0].refresh().await.unwrap().expose_secret(), "token-2");
+    sleep(secs(10)).await;
+    let (first, second) = tokio::join!(fleet[0].refresh(), async {
+        sleep(ms(150)).await;
+        fleet[1].refresh().await
+    });
+    assert_eq!(first.unwrap().expose_secret(), "token-3");
+    assert_eq!(second.unwrap().expose_secret(), "token-4");
+    assert_eq!(server.token_requests(), 4);
+}
+
+/// What is said to all is that another one was told, and what.
+#[tokio::test(start_paused = true)]
+async fn all_are_told_of_a_failure() {
+    let (server, store) = (server(secs(1000), ms(100)), MemoryStore::new());
+    server
+        .token_endpoint()
+        .always(ResponseTemplate::oauth_error(StatusCode::BAD_REQUEST, "invalid_client"));
+    let asked = ask_all(&replicas(10, &server, &store)).await;
+    let told = asked.iter().filter(|(result, _)| {
+        let error = result.as_ref().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert_eq!(error.oauth_code(), Some("invalid_client"));
+        error.to_string().contains("another process that shares the token was told: ")
+    });
+    assert_eq!(told.count(), 9);
+    assert_eq!(server.token_requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_is_asked_for_does_not_stop_at_a_failure() {
+    let (server, store) = (server(secs(1000), ms(100)), MemoryStore::new());
+    server.down(true);
+    let fleet = replicas(2, &server, &store);
+    ask_all(&fleet).await;
+    server.down(false);
+    // Whoever failed has the claim for a little longer.
+    sleep(ms(600)).await;
+    assert_eq!(fleet[1].refresh().await.unwrap().expose_secret(), "token-1");
+}
+
+/// Requests that have a usable token notice nothing of a store that is dead, slow or back.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_costs_requests_with_a_token_nothing() {
+    for mode in [Mode::Refuses, Mode::Hangs, Mode::Works(secs(10))] {
+        let (server, store) = (server(secs(600), ms(280)), Faulty::new(Mode::Works(ms(1))));
+        let tokens = replica(&server, &store);
+        secret(&tokens).await;
+        let start = Instant::now();
+        while start.elapsed() < secs(7200) {
+            let minute = start.elapsed().as_secs() / 60;
+            store.set(if minute % 20 < 10 { mode } else { Mode::Works(ms(1)) });
+            let sent = Instant::now();
+            client(&server, &tokens).oneshot(get()).await.unwrap();
+            assert_eq!(sent.elapsed(), ms(0), "{:?}", start.elapsed());
+            sleep(secs(1)).await;
+        }
+        assert!((13..=19).contains(&server.token_requests()), "{}", server.token_requests());
+    }
+}
+
+/// It is left alone for longer and longer, and found again when it is back.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_work_is_left_alone() {
+    let (server, store) = (server(secs(1), ms(0)), Faulty::new(Mode::Hangs));
+    let tokens = replica(&server, &store);
+    let log = capture_log(async {
+        let start = Instant::now();
+        while start.elapsed() < secs(600) {
+            secret(&tokens).await;
+            sleep(ms(100)).await;
+        }
+    });
+    let log = log.await;
+    // After 1, 2, 4, 8, 16, 30, 30 .. seconds.
+    let asked = store.asked();
+    assert!((20..=25).contains(&asked), "{asked}");
+    assert_eq!(log.matches("the store of shared tokens does not work").count(), asked as usize);
+    store.set(Mode::Works(ms(0)));
+    sleep(secs(31)).await;
+    secret(&tokens).await;
+    assert!(store.asked() >= asked + 2, "it looked, claimed and put");
+    assert_eq!(tokens.status().state, TokenState::Fresh);
+}
+
+/// A store that dies in the middle of a fetch.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_dies_while_others_wait_costs_a_fetch_for_each() {
+    let (server, store) = (server(secs(600), secs(2)), Faulty::new(Mode::Works(ms(1))));
+    let fleet = replicas(10, &server, &store);
+    let waiting = tokio::spawn(async move { ask_all(&fleet).await });
+    sleep(ms(500)).await;
+    store.set(Mode::Hangs);
+    let longest = all_well(&waiting.await.unwrap());
+    assert_eq!(server.token_requests(), 10);
+    assert!(longest <= secs(4), "{longest:?}");
+}
+
+/// Its fetchers' own reasons reach the fetcher.
+#[tokio::test(start_paused = true)]
+async fn the_fetcher_is_asked_for_the_reason_of_the_process_that_fetches() {
+    let (server, store) = (server(secs(1000), ms(100)), MemoryStore::new());
+    let tokens = replica(&server, &store);
+    secret(&tokens).await;
+    sleep(secs(2)).await;
+    tokens.refresh().await.unwrap();
+    let previous: Vec<Option<u64>> =
+        server.fetches().iter().map(|it| it.previous.as_ref().map(Token::id)).collect();
+    assert_eq!(reasons(&server).len(), 2);
+    assert!(previous[0].is_none() && previous[1].is_some());
+}
+
+/// A keyed cache makes the fetcher anew for each fetch. It remembers nothing, and goes by the secret.
+#[tokio::test(start_paused = true)]
+async fn a_fetcher_that_is_made_for_each_fetch_does_not_take_the_old_token_again() {
+    let (server, store) = (server(secs(1000), ms(100)), MemoryStore::new());
+    let shared = SharedTokens::new(store, key());
+    let tokens = {
+        let server: AuthorizationServer = server.clone();
+        let fetcher = fetch_fn(move |request| {
+            let layer = ServiceBuilder::new().layer(shared.named("api"));
+            layer.service(server.fetcher()).oneshot(request)
+        });
+        TokenCache::builder(fetcher).clock(TokioClock::new()).build()
+    };
+    secret(&tokens).await;
+    server.revoke_all();
+    let response = client(&server, &tokens).oneshot(get()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(secret(&tokens).await, "token-2");
+    sleep(secs(2)).await;
+    assert_eq!(tokens.refresh().await.unwrap().expose_secret(), "token-3");
+    let start: Duration = tokens.status().refresh_in.unwrap();
+    sleep(start + secs(1)).await;
+    secret(&tokens).await;
+    sleep(ms(200)).await;
+    assert_eq!(secret(&tokens).await, "token-4");
+}

@@ -102,7 +102,7 @@ impl<T: Clone, R> OAuthLayer<T, R> {
     ///
     /// The value is the same, scheme and secret. Where only the secret is wanted (`X-Vault-Token`,
     /// `X-Shopify-Access-Token`), the token has no scheme: `Token::new("", secret)`, or
-    /// `token_type("Bearer", "")` of a [`TokenEndpoint`](crate::token_endpoint)'s builder.
+    /// `token_type("Bearer", "")` of a `TokenEndpoint`'s builder.
     ///
     /// All that is said of `Authorization` then holds for this one: a request that has one of its own
     /// passes untouched, and a replay has another token in it. An `Authorization` is nothing special any

@@ -54,7 +54,9 @@ async fn fetches_by_their_reasons() {
     let mut seen = Counts::default();
 
     let (one, two, three) = tokio::join!(cache.token(), cache.token(), cache.token());
-    (one.unwrap(), two.unwrap(), three.unwrap());
+    for token in [one, two, three] {
+        token.unwrap();
+    }
     assert_eq!(changes(&cache, &mut seen), [("cold", 1), ("waits", 3), ("fetch_time", 2)]);
     for _ in 0..100 {
         cache.token().await.unwrap();

@@ -190,14 +190,17 @@ pub(crate) fn findings(
             words.map(Mask::own).collect::<Vec<_>>().join(" ")
         };
         let (missing, more) = (beyond(asked, granted), beyond(granted, asked));
-        if !is_shown && !(missing.is_empty() && more.is_empty()) {
-            say("The scope that it grants is not the one that was asked for.");
-        }
-        if is_shown && !missing.is_empty() {
-            say(&format!("It does not grant all of the scope: {missing} is missing."));
-        }
-        if is_shown && !more.is_empty() {
-            say(&format!("It grants a scope that was not asked for: {more}."));
+        match is_shown {
+            false if missing.is_empty() && more.is_empty() => {}
+            false => say("The scope that it grants is not the one that was asked for."),
+            true => {
+                if !missing.is_empty() {
+                    say(&format!("It does not grant all of the scope: {missing} is missing."));
+                }
+                if !more.is_empty() {
+                    say(&format!("It grants a scope that was not asked for: {more}."));
+                }
+            }
         }
     }
     odd

@@ -359,7 +359,7 @@ async fn a_server_that_wants_a_certificate() {
         assert_eq!(code, expected, "{said}");
         assert!(said.contains(says) && !said.contains("PRIVATE"), "{said}");
     }
-    cert.map(|file| fs::remove_file(file).unwrap());
+    cert.iter().for_each(|file| fs::remove_file(file).unwrap());
 }
 
 #[tokio::test]

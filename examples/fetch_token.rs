@@ -54,6 +54,11 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 
+    /// Show this certificate and its key (PEM) to the server, as `client_identity` in the configuration
+    /// does; give it twice if they are in two files
+    #[arg(long, value_name = "FILE")]
+    cert: Vec<PathBuf>,
+
     /// Show the request and send nothing
     #[arg(long)]
     dry_run: bool,
@@ -91,6 +96,9 @@ async fn run(arguments: &Arguments, out: Arc<Mutex<dyn Write + Send>>) -> Result
     let mut endpoint = parse(&text).map_err(|why| format!("{file}: {why}"))?;
     if let Some(path) = &arguments.ca {
         endpoint.fetcher = endpoint.fetcher.ca_certificate(Secret::file(path));
+    }
+    for path in &arguments.cert {
+        endpoint.fetcher = endpoint.fetcher.client_identity(Secret::file(path));
     }
     let places = odd::Places::of(&text);
     let screen = Screen::new(out, Mask::of(&text));

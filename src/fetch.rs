@@ -44,6 +44,19 @@ pub enum RefreshReason {
     Stale,
 }
 
+impl RefreshReason {
+    /// The same in one word, in lower case: a label for metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::Expired => "expired",
+            Self::Rejected => "rejected",
+            Self::Requested => "requested",
+            Self::Stale => "stale",
+        }
+    }
+}
+
 impl TokenRequest {
     /// A request without a token to replace, as a test of a fetcher needs it.
     pub fn new(reason: RefreshReason) -> Self {

@@ -2,13 +2,16 @@
 
 use std::{fmt, sync::Arc};
 
+use http::{HeaderName, header::PROXY_AUTHORIZATION};
 use tower_layer::Layer;
 
 use crate::{
     cache::token_cache::TokenCache,
     error::Error,
     fetch::FetchToken,
+    header::TokenHeader,
     origin::Origins,
+    rejection,
     replay::IfEmpty,
     service::{OAuthService, Shared},
     source::ResponseHead,
@@ -44,8 +47,9 @@ use crate::{
 ///
 /// A request that has an `Authorization` of its own, one to an origin that is not named, and a
 /// `CONNECT` are sent as they are, without a token. A proxy that puts its own token into its callers'
-/// requests must therefore remove their `Authorization` first, above this layer. An extended `CONNECT`
-/// (RFC 8441), which has a path, is a request like any other, and gets a token.
+/// requests must therefore remove their `Authorization` first, above this layer. Where
+/// [`header`](Self::header) names another one, that one counts. An extended `CONNECT` (RFC 8441), which
+/// has a path, is a request like any other, and gets a token.
 ///
 /// # With other layers
 ///
@@ -94,6 +98,45 @@ impl<T: Clone, R> OAuthLayer<T, R> {
     pub fn origin(mut self, origin: impl AsRef<str>) -> Result<Self, Error> {
         Arc::make_mut(&mut self.shared).origins.allow(origin.as_ref())?;
         Ok(self)
+    }
+
+    /// Sets the header that the token goes into. Default: `Authorization` (RFC 6750 §2.1). Some gateways
+    /// leave that one to the API behind them and have another: Cloud Run
+    /// `X-Serverless-Authorization`, Identity-Aware Proxy `Proxy-Authorization`.
+    ///
+    /// The value is the same, scheme and secret. Where only the secret is wanted (`X-Vault-Token`,
+    /// `X-Shopify-Access-Token`), the token has no scheme: `Token::new("", secret)`, or
+    /// `token_type("Bearer", "")` of a `TokenEndpoint`'s builder.
+    ///
+    /// All that is said of `Authorization` then holds for this one: a request that has one of its own
+    /// passes untouched, and a replay has another token in it. An `Authorization` is nothing special any
+    /// more: with two layers a request carries two tokens, and each replaces its own.
+    ///
+    /// ```
+    /// use http::HeaderName;
+    /// use tower_oauth::{OAuthLayer, Token};
+    ///
+    /// # let tokens = Token::bearer("abc");
+    /// let layer = OAuthLayer::with_source(tokens)
+    ///     .header(HeaderName::from_static("x-serverless-authorization"));
+    /// ```
+    ///
+    /// With `Proxy-Authorization` a `CONNECT` gets a token too, whatever origins are named: it goes to
+    /// the proxy that the inner service is connected to, and the URI is that of somebody else. A 407 then
+    /// counts as a rejection like a 401, unless [`rejected_when`](Self::rejected_when) says otherwise;
+    /// see [`rejection::by_proxy`](crate::rejection::by_proxy).
+    ///
+    /// An HTTP client that follows redirects drops `Authorization` on the way to another origin, but no
+    /// header of another name. Let it follow none: a layer above this one can, and then
+    /// [`origin`](Self::origin) decides.
+    pub fn header(mut self, name: HeaderName) -> Self {
+        let shared = Arc::make_mut(&mut self.shared);
+        if name == PROXY_AUTHORIZATION && shared.rejected_when.is_none() {
+            shared.rejected_when =
+                Some(Arc::new(|head| rejection::by_proxy(&head) || rejection::standard(&head)));
+        }
+        shared.origins.header = TokenHeader::new(name);
+        self
     }
 
     /// Sets how a request is sent again when its token was rejected. Default: [`IfEmpty`].

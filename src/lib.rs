@@ -162,6 +162,7 @@ mod error;
 mod fetch;
 pub mod future;
 mod grpc;
+mod header;
 mod http_service;
 mod layer;
 mod origin;

@@ -7,11 +7,10 @@ use std::{
 
 use http::{
     HeaderMap, Method, Request, Uri,
-    header::AUTHORIZATION,
     uri::{Authority, Scheme},
 };
 
-use crate::error::Error;
+use crate::{error::Error, header::TokenHeader};
 
 /// How many foreign origins are logged and remembered. Without a bound, servers could fill the memory
 /// with redirects.
@@ -30,6 +29,8 @@ pub(crate) enum Admission {
 /// The origins that the token is for. If none is named, it is for every one that is safe to send it to.
 #[derive(Clone, Default)]
 pub(crate) struct Origins {
+    /// The header that it goes into. A request that has one of its own is none of ours.
+    pub(crate) header: TokenHeader,
     allowed: Vec<Origin>,
     logged: Arc<Mutex<Vec<String>>>,
 }
@@ -73,14 +74,14 @@ impl Origins {
         Ok(())
     }
 
-    /// What becomes of a request. That it has an `Authorization` of its own, and so passes, is only
-    /// seen when the token is put in.
+    /// What becomes of a request whose token goes into this header. That it has such a header of its
+    /// own, and so passes, is only seen when the token is put in.
     #[inline(always)] // or a request costs 30 instructions more
     pub(crate) fn admit<B>(&self, request: &Request<B>) -> Admission {
         let uri = request.uri();
         // To a proxy. One with a path (RFC 8441) is a request like any other.
         if request.method() == Method::CONNECT && uri.path().is_empty() {
-            return Admission::Pass;
+            return if self.header.is_for_proxy() { Admission::Serve } else { Admission::Pass };
         }
         // Without an authority the connection decides where it goes.
         let Some(authority) = uri.authority() else { return Admission::Serve };
@@ -93,7 +94,7 @@ impl Origins {
     fn admit_elsewhere(&self, uri: &Uri, headers: &HeaderMap) -> Admission {
         if self.allowed.is_empty() && keeps_secrets(uri) {
             Admission::Serve
-        } else if headers.contains_key(AUTHORIZATION) {
+        } else if self.header.is_in(headers) {
             Admission::Pass
         } else if self.allowed.is_empty() {
             Admission::Refuse
@@ -114,7 +115,7 @@ impl Origins {
             logged.push(origin.clone());
         }
         // Not under the lock: a subscriber may send a request through here itself.
-        tracing::warn!(origin, "a request to another origin is sent without an access token");
+        tracing::warn!(target: "tower_oauth", origin, "a request to another origin is sent without an access token");
     }
 }
 

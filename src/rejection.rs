@@ -3,7 +3,10 @@
 //! [`standard`] is the rule that holds by default. A rule of your own, given to
 //! [`OAuthLayer::rejected_when`](crate::OAuthLayer::rejected_when), can build on it.
 
-use http::{HeaderMap, Response, StatusCode, header::WWW_AUTHENTICATE};
+use http::{
+    HeaderMap, HeaderName, Response, StatusCode,
+    header::{PROXY_AUTHENTICATE, WWW_AUTHENTICATE},
+};
 use http_body::Body;
 
 use crate::source::ResponseHead;
@@ -40,6 +43,16 @@ pub fn standard(response: &ResponseHead<'_>) -> bool {
     is_rejection(response.status, response.headers, || response.is_end_stream)
 }
 
+/// Whether a proxy rejected the token: a 407, unless its `Proxy-Authenticate` names errors as for
+/// [`standard`] and another token would help with none of them.
+///
+/// Under [`OAuthLayer::header`](crate::OAuthLayer::header) with `Proxy-Authorization` the default is this
+/// or [`standard`].
+pub fn by_proxy(response: &ResponseHead<'_>) -> bool {
+    response.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        && blames_token(response.headers, &PROXY_AUTHENTICATE)
+}
+
 /// Whether a response is a rejection, by the rule that holds.
 #[inline]
 pub(crate) fn is_rejected<A: Body>(
@@ -61,7 +74,7 @@ fn is_rejection(
     is_end_stream: impl FnOnce() -> bool,
 ) -> bool {
     match status {
-        StatusCode::UNAUTHORIZED => blames_token(headers),
+        StatusCode::UNAUTHORIZED => blames_token(headers, &WWW_AUTHENTICATE),
         // Only a response without a body has its trailers among the headers.
         StatusCode::OK if !headers.is_empty() && is_end_stream() => is_unauthenticated(headers),
         _ => false,
@@ -90,9 +103,9 @@ const NOT_THE_TOKEN: [&str; 5] = [
 ];
 
 /// False if the challenges name errors, and another token mends none of them.
-fn blames_token(headers: &HeaderMap) -> bool {
+fn blames_token(headers: &HeaderMap, challenges: &HeaderName) -> bool {
     let mut errors = headers
-        .get_all(WWW_AUTHENTICATE)
+        .get_all(challenges)
         .iter()
         .filter_map(|line| errors(line.as_bytes()))
         .flatten()

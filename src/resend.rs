@@ -9,12 +9,13 @@ use std::{
 };
 
 use bytes::Buf;
-use http::{Response, header::AUTHORIZATION};
+use http::Response;
 use http_body::Body;
 
 use crate::{
     deadline::{Deadline, within},
     error::{BoxError, Error, ErrorKind},
+    header::TokenHeader,
     http_service::HttpService,
     rejection::{RejectedWhen, is_rejected},
     replay::Replay,
@@ -42,6 +43,8 @@ const DRAIN_TIME: Duration = Duration::from_millis(100);
 /// A request that can be sent again, and what it takes to do so.
 pub(crate) struct Resend<S, R, K> {
     pub(crate) inner: S,
+    /// Where the token goes.
+    pub(crate) header: TokenHeader,
     pub(crate) replay: R,
     pub(crate) kept: K,
     pub(crate) deadline: Option<Deadline>,
@@ -75,9 +78,10 @@ impl<S, R, K> Resend<S, R, K> {
             lease = within(self.deadline, ready_with(&mut self.inner, another)).await??;
             let headers = request.headers_mut();
             headers
-                .try_insert(AUTHORIZATION, lease.header_value())
+                .try_insert(self.header.name(), lease.header_value())
                 .map_err(|_| Error::new(ErrorKind::TooManyHeaders))?;
             self.deadline.map(|deadline| deadline.write(headers)).transpose()?;
+            lease.replayed();
             response = self.inner.call(request).await.map_err(Into::into)?;
             if !is_rejected(&response, rejected_when.as_deref()) {
                 return Ok(response);

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, Request, header::AUTHORIZATION};
+use http::Request;
 use tower_service::Service;
 
 use crate::{
@@ -165,11 +165,12 @@ impl<S, T, R> OAuthService<S, T, R> {
         if let Some(token) = &lease {
             // One look into the map both puts the token in and tells whether it is the only one. To
             // ask first would cost 70 to 160 instructions.
-            match request.headers_mut().try_append(AUTHORIZATION, token.header_value()) {
+            let header = &self.shared.origins.header;
+            match header.append(request.headers_mut(), token.header_value()) {
                 Ok(false) => {}
-                // It has an `Authorization` of its own, and passes untouched.
+                // It has one of its own, and passes untouched.
                 Ok(true) => {
-                    remove_last(request.headers_mut());
+                    header.remove_last(request.headers_mut());
                     lease = None;
                 }
                 Err(_) => return self.fail(Error::new(ErrorKind::TooManyHeaders)),
@@ -181,6 +182,7 @@ impl<S, T, R> OAuthService<S, T, R> {
                 let (inner, replay) = (&self.inner, &self.replay);
                 let resend = kept.map(|kept| Resend {
                     inner: inner.clone(),
+                    header: self.shared.origins.header.clone(),
                     replay: replay.clone(),
                     kept,
                     deadline: Deadline::of_call(&request),
@@ -201,7 +203,7 @@ impl<S, T, R> OAuthService<S, T, R> {
         R: Replay<B, Body: Send> + Clone + Send + 'static,
         B: Send + 'static,
     {
-        if request.headers().contains_key(AUTHORIZATION) {
+        if self.shared.origins.header.is_in(request.headers()) {
             return self.send(request, None);
         }
         // A place that is held while waiting for something else may be the place that the fetch
@@ -239,17 +241,6 @@ impl<S, T, R> OAuthService<S, T, R> {
     {
         give_readiness_back(&mut self.inner);
         ResponseFuture::slow(ready(Err(error.into())))
-    }
-}
-
-/// Takes the last value of `Authorization` out, and leaves everything else as and where it was.
-#[cold]
-fn remove_last(headers: &mut HeaderMap) {
-    let values: Vec<_> = headers.get_all(AUTHORIZATION).iter().cloned().collect();
-    let [first, others @ .., _] = &values[..] else { return };
-    headers.insert(AUTHORIZATION, first.clone());
-    for value in others {
-        headers.append(AUTHORIZATION, value.clone());
     }
 }
 

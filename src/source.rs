@@ -197,7 +197,8 @@ pub trait Lease: Sized + Send + 'static {
     /// What waits for another lease. It does nothing until it is polled.
     type Replacement: Future<Output = Result<Option<Self>, Error>> + Send + 'static;
 
-    /// The value of the request's `Authorization` header, marked sensitive.
+    /// The value of the request's `Authorization` header, or of the one that
+    /// [`OAuthLayer::header`](crate::OAuthLayer::header) names, marked sensitive.
     fn header_value(&self) -> HeaderValue;
 
     /// Whether the token may still be sent: it has neither expired nor been replaced.
@@ -214,6 +215,10 @@ pub trait Lease: Sized + Send + 'static {
     /// A replay could not be sent with this token before it was no longer [usable](Self::is_usable).
     /// Gives the lease on the token of the moment, which can be the same again.
     fn reacquire(self) -> Self::Replacement;
+
+    /// A request is about to be sent again with this token, for a source that counts that. It does
+    /// nothing by default.
+    fn replayed(&self) {}
 }
 
 /// A token that never changes: it is sent with every request, whatever its lifetime.

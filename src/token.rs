@@ -45,12 +45,12 @@ pub struct Token {
 /// What clones of a token share. The secret is in it once.
 struct Shared {
     id: u64,
-    /// The length of the scheme in the credentials.
+    /// The length of the scheme in the credentials. Without one there is no space either.
     scheme: usize,
     credentials: Credentials,
 }
 
-/// Scheme, a space and secret: `Bearer 2Yotn...`.
+/// Scheme, a space and secret: `Bearer 2Yotn...`. Or the secret alone.
 enum Credentials {
     Sendable(HeaderValue),
     /// Kept all the same, for whoever wants to see what came.
@@ -78,17 +78,20 @@ impl Token {
     }
 
     /// A token that is sent with another authentication scheme (RFC 9110 §11.4), for example
-    /// `DPoP` (RFC 9449 §7.1).
+    /// `DPoP` (RFC 9449 §7.1). With an empty scheme the secret is sent alone, for headers that want
+    /// nothing else; see [`OAuthLayer::header`](crate::OAuthLayer::header).
     pub fn new(scheme: impl AsRef<str>, secret: impl AsRef<str>) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let (scheme, secret) = (scheme.as_ref(), secret.as_ref());
         let mut bytes = Zeroizing::new(Vec::with_capacity(scheme.len() + 1 + secret.len()));
-        bytes.extend_from_slice(scheme.as_bytes());
-        bytes.push(b' ');
+        if !scheme.is_empty() {
+            bytes.extend_from_slice(scheme.as_bytes());
+            bytes.push(b' ');
+        }
         bytes.extend_from_slice(secret.as_bytes());
-        let sendable =
-            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic());
-        let credentials = match (sendable(scheme) && sendable(secret)).then(|| render(&bytes)) {
+        let is_graphic = |part: &str| part.bytes().all(|byte| byte.is_ascii_graphic());
+        let sendable = is_graphic(scheme) && is_graphic(secret) && !secret.is_empty();
+        let credentials = match sendable.then(|| render(&bytes)) {
             Some(Some(value)) => Credentials::Sendable(value),
             _ => Credentials::Unsendable(bytes),
         };
@@ -139,7 +142,7 @@ impl Token {
         self.shared.id
     }
 
-    /// The authentication scheme, for example `Bearer`.
+    /// The authentication scheme, for example `Bearer`. It is empty if the secret is sent alone.
     pub fn scheme(&self) -> &str {
         text(&self.credentials()[..self.shared.scheme])
     }
@@ -147,10 +150,14 @@ impl Token {
     /// The secret itself, without the scheme: for a fetcher that keeps tokens in a store. It
     /// belongs in no log.
     pub fn expose_secret(&self) -> &str {
-        text(&self.credentials()[self.shared.scheme + 1..])
+        let before = match self.shared.scheme {
+            0 => 0,
+            scheme => scheme + 1,
+        };
+        text(&self.credentials()[before..])
     }
 
-    /// What to send as `Authorization`: the scheme, a space and the secret. It is marked
+    /// What to send as `Authorization`: the scheme, if there is one, a space and the secret. It is marked
     /// sensitive, and clones of the token share its bytes.
     ///
     /// # Errors

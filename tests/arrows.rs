@@ -19,7 +19,8 @@ const MAP: &[Room] = &[
             ("error", &[]),
             ("runtime", &[]),
             ("token", &["error"]),
-            ("origin", &["error"]),
+            ("header", &[]),
+            ("origin", &["error", "header"]),
             ("replay", &["error"]),
             ("source", &["error", "token"]),
             ("rejection", &["source"]),
@@ -29,7 +30,16 @@ const MAP: &[Room] = &[
             ("deadline", &["error", "runtime"]),
             (
                 "resend",
-                &["deadline", "error", "http_service", "rejection", "replay", "runtime", "source"],
+                &[
+                    "deadline",
+                    "error",
+                    "header",
+                    "http_service",
+                    "rejection",
+                    "replay",
+                    "runtime",
+                    "source",
+                ],
             ),
             ("future", &["error", "http_service", "rejection", "replay", "resend", "source"]),
             (
@@ -39,6 +49,7 @@ const MAP: &[Room] = &[
                     "deadline",
                     "error",
                     "future",
+                    "header",
                     "http_service",
                     "origin",
                     "rejection",
@@ -47,7 +58,20 @@ const MAP: &[Room] = &[
                     "source",
                 ],
             ),
-            ("layer", &["cache", "error", "fetch", "origin", "replay", "service", "source"]),
+            (
+                "layer",
+                &[
+                    "cache",
+                    "error",
+                    "fetch",
+                    "header",
+                    "origin",
+                    "rejection",
+                    "replay",
+                    "service",
+                    "source",
+                ],
+            ),
             // The rooms, of which the core knows nothing.
             ("grpc", &["error"]),
             ("token_endpoint", &["cache", "error", "fetch", "origin", "token"]),
@@ -61,6 +85,7 @@ const MAP: &[Room] = &[
         "cache",
         &[
             ("sync", &[]),
+            ("counts", &[]),
             ("watch", &[]),
             ("clock", &[]),
             ("policy", &[]),
@@ -71,7 +96,7 @@ const MAP: &[Room] = &[
             ("slot", &["clock", "fallback", "held", "pauses", "policy", "suspension"]),
             ("flight", &["sync"]),
             ("in_flight", &["flight", "held", "sync"]),
-            ("state", &["flight", "held", "in_flight", "policy", "slot", "sync"]),
+            ("state", &["counts", "flight", "held", "in_flight", "policy", "slot", "sync"]),
             ("shards", &["held", "sync"]),
             (
                 "core",
@@ -92,8 +117,8 @@ const MAP: &[Room] = &[
             ("lease", &["core", "fetch", "shards"]),
             ("acquire", &["core", "fetch", "lease", "waiting"]),
             ("replacement", &["acquire", "fetch", "lease", "slot"]),
-            ("refresh", &["core", "fetch", "policy", "waiting"]),
-            ("status", &["core", "policy", "slot"]),
+            ("refresh", &["core", "fetch", "policy", "state", "waiting"]),
+            ("status", &["core", "counts", "policy", "slot"]),
             ("builder", &["clock", "core", "policy", "slot"]),
             (
                 "token_cache",
@@ -132,7 +157,7 @@ const MAP: &[Room] = &[
             ("endpoint", &["builder", "request", "response", "settings", "transport"]),
             ("identity", &["endpoint", "value"]),
             ("build", &["builder", "endpoint", "request", "settings", "transport"]),
-            ("build_client", &["builder", "endpoint", "secret", "transport"]),
+            ("build_client", &["builder", "endpoint", "request", "secret", "transport"]),
             ("config", &["builder", "request", "response", "secret", "value"]),
         ],
     ),
@@ -167,7 +192,12 @@ const MAP: &[Room] = &[
     ("token_endpoint/transport", &[("client", &[]), ("cause", &["client"]), ("http", &["cause"])]),
     (
         "token_endpoint/transport/client",
-        &[("settings", &[]), ("proxy", &["settings"]), ("tls", &["settings"])],
+        &[
+            ("settings", &[]),
+            ("pem", &["settings"]),
+            ("proxy", &["settings"]),
+            ("tls", &["pem", "settings"]),
+        ],
     ),
     ("token_endpoint/config", &[("many", &[]), ("secret", &["many"])]),
 ];

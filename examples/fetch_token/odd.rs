@@ -180,18 +180,27 @@ pub(crate) fn findings(
     if seen.at("error").is_some_and(|error| !error.is_null()) {
         say("It has an `error` despite its good status.");
     }
-    let words = |scope: &str| {
-        let mut words: Vec<_> = scope.split_whitespace().map(str::to_owned).collect();
-        words.sort_unstable();
-        words
-    };
     if let Some(granted) = seen.at("scope").and_then(Value::as_str) {
-        match asked {
-            None => say("It grants a scope, though none was asked for."),
-            Some(asked) if words(asked) != words(granted) => {
-                say("The scope that it grants is not the one that was asked for.");
+        let asked = asked.unwrap_or_default();
+        // By words a secret could get through the mask.
+        let is_shown = mask.is_public("scope") && mask.printable(granted) == granted;
+        let beyond = |scope: &str, other: &str| {
+            let known: Vec<_> = other.split_whitespace().collect();
+            let words = scope.split_whitespace().filter(|word| !known.contains(word));
+            words.map(Mask::own).collect::<Vec<_>>().join(" ")
+        };
+        let (missing, more) = (beyond(asked, granted), beyond(granted, asked));
+        match is_shown {
+            false if missing.is_empty() && more.is_empty() => {}
+            false => say("The scope that it grants is not the one that was asked for."),
+            true => {
+                if !missing.is_empty() {
+                    say(&format!("It does not grant all of the scope: {missing} is missing."));
+                }
+                if !more.is_empty() {
+                    say(&format!("It grants a scope that was not asked for: {more}."));
+                }
             }
-            Some(_) => {}
         }
     }
     odd
@@ -244,7 +253,9 @@ mod tests {
             (r#"{"access_token":"t","expires_in":0}"#, "had expired before"),
             (r#"{"access_token":"t","expires_in":1.5}"#, "less than half a minute"),
             (r#"{"access_token":"t","expires_in":"soon"}"#, "not a number"),
-            (r#"{"access_token":"t","scope":"a"}"#, "not the one"),
+            (r#"{"access_token":"t","scope":"a"}"#, "all of the scope: b is missing"),
+            (r#"{"access_token":"t","scope":"b c d a"}"#, "not asked for: c d."),
+            (r#"{"access_token":"t","scope":""}"#, "a b is missing"),
             (r#"{"access_token":"t","refresh_token":"r"}"#, "refresh token"),
             (r#"{"access_token":"t","error":"e"}"#, "`error`"),
             ("{}", "no fields"),

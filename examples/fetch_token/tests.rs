@@ -37,7 +37,7 @@ async fn run_with(config: &str, response: &str, dry_run: bool) -> (String, u8) {
     let config = config.replace("SECRET", SECRET).replace("URL", &url);
     let config = config.replace("HTTPS", &url.replace("http:", "https:"));
     fs::write(&path, format!("[fetcher]\n{config}")).unwrap();
-    let arguments = Arguments { config: path.clone(), ca: None, dry_run };
+    let arguments = Arguments { config: path.clone(), ca: None, cert: Vec::new(), dry_run };
     let out = Arc::new(Mutex::new(Vec::new()));
     let sink: Arc<Mutex<dyn Write + Send>> = out.clone();
     let code = run(&arguments, sink).await;
@@ -275,15 +275,30 @@ async fn with_certificate(change: impl FnOnce(&mut rcgen::CertificateParams)) ->
     let (config, ca) = (base.with_extension("toml"), base.with_extension("pem"));
     fs::write(&config, format!("[fetcher]\n{}", BODY.replace("URL", &url))).unwrap();
     fs::write(&ca, certificate.pem()).unwrap();
-    let arguments = Arguments { config: config.clone(), ca: Some(ca.clone()), dry_run: false };
+    let (said, code) = run_and_remove(config, ca, &[]).await;
+    assert_eq!(code, Ok(NO_TOKEN), "{said}");
+    said
+}
+
+/// Runs it with these files, and removes the first two.
+async fn run_and_remove(
+    config: PathBuf,
+    ca: PathBuf,
+    cert: &[PathBuf],
+) -> (String, Result<u8, String>) {
+    let arguments = Arguments {
+        config: config.clone(),
+        ca: Some(ca.clone()),
+        cert: cert.to_vec(),
+        dry_run: false,
+    };
     let out = Arc::new(Mutex::new(Vec::new()));
     let sink: Arc<Mutex<dyn Write + Send>> = out.clone();
     let code = run(&arguments, sink).await;
     fs::remove_file(config).unwrap();
     fs::remove_file(ca).unwrap();
     let said = String::from_utf8(std::mem::take(&mut *out.lock().unwrap())).unwrap();
-    assert_eq!(code, Ok(NO_TOKEN), "{said}");
-    said
+    (said, code)
 }
 
 /// A port is nobody else's as long as it is bound.
@@ -303,4 +318,58 @@ async fn a_certificate_that_no_client_takes() {
     });
     let said = said.await;
     assert!(said.contains("does not name the host") && said.contains("subjectAltName"), "{said}");
+}
+
+/// One certificate is the server's and the client's, and signed by itself.
+#[tokio::test]
+async fn a_server_that_wants_a_certificate() {
+    use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
+    let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
+    let der = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+    let tls = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(vec![certificate.der().clone()], der)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+    let server = tower_oauth::testing::AuthorizationServer::new();
+    server.client_without_secret("the-id");
+    let listener = server.listen_tls(move |tcp| acceptor.accept(tcp)).await.unwrap();
+    let base = std::env::temp_dir().join(format!("fetch-token-{}", listener.addr().port()));
+    let (config, ca) = (base.with_extension("toml"), base.with_extension("ca"));
+    let cert = [base.with_extension("crt"), base.with_extension("key")];
+    fs::write(&cert[0], certificate.pem()).unwrap();
+    fs::write(&cert[1], key.serialize_pem()).unwrap();
+    let url = listener.uri("/token");
+    for (auth, cert, expected, says) in [
+        ("tls_client_auth", &cert[..], Ok(TOKEN), "client_id = the-id"),
+        ("none", &[], Ok(NO_TOKEN), "`client_identity`"),
+    ] {
+        let text = format!("url = '{url}'\nclient_id = 'the-id'\nauth = '{auth}'\nscope = 'a b'\n");
+        fs::write(&config, format!("[fetcher]\n{text}")).unwrap();
+        fs::write(&ca, certificate.pem()).unwrap();
+        let (said, code) = run_and_remove(config.clone(), ca.clone(), cert).await;
+        assert_eq!(code, expected, "{said}");
+        assert!(said.contains(says) && !said.contains("PRIVATE"), "{said}");
+    }
+    cert.iter().for_each(|file| fs::remove_file(file).unwrap());
+}
+
+#[tokio::test]
+async fn the_scope_that_is_granted() {
+    let config = format!("{BODY}scope = 'read write'\n");
+    let granted = GOOD.replace('}', r#","scope":"read all"}"#);
+    let (said, code) = run_with(&config, &response("200 OK", "", &granted), false).await;
+    assert_eq!(code, TOKEN, "{said}");
+    for part in ["asked: read write; granted: read all", "write is missing", "not asked for: all"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    shows_nothing(&said);
 }

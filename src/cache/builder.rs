@@ -20,6 +20,7 @@ pub struct TokenCacheBuilder {
     policy: RefreshPolicy,
     clock: Arc<dyn Clock>,
     jitter: JitterSource,
+    name: Option<Arc<str>>,
 }
 
 impl TokenCacheBuilder {
@@ -29,6 +30,7 @@ impl TokenCacheBuilder {
             policy: RefreshPolicy::default(),
             clock: Arc::new(SystemClock),
             jitter: Box::new(fastrand::f64),
+            name: None,
         }
     }
 
@@ -51,14 +53,22 @@ impl TokenCacheBuilder {
         self
     }
 
+    /// What metrics and logs call the cache: [`CacheStatus::name`](super::CacheStatus::name), and the field
+    /// `name` of what is logged about it. By default it has none. It becomes a label, so it should be one of
+    /// few, and no secret.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
     /// The core, with this token for ever, or empty.
     pub(super) fn core(self, fixed: Option<Token>) -> Arc<Core> {
-        let Self { fetcher, policy, clock, jitter } = self;
+        let Self { fetcher, policy, clock, jitter, name } = self;
         let slot = match fixed {
             Some(token) => Slot::fixed(Arc::clone(&clock), token),
             None => Slot::new(Arc::clone(&clock)),
         };
-        Core::new(fetcher, policy, clock, jitter, slot)
+        Core::new(fetcher, policy, clock, jitter, name, slot)
     }
 }
 

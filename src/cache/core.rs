@@ -8,6 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::runtime::Id;
+use tracing::Span;
 
 use super::{
     clock::Clock,
@@ -35,6 +36,8 @@ pub(super) struct Core {
     /// Behind a lock of its own, since cloning it runs foreign code, and it need not be `Sync`. The
     /// one lock of which that is true: only whoever launches the next fetch waits for it.
     fetcher: Mutex<BoxFetch>,
+    /// What metrics and logs call it.
+    pub(super) name: Option<Arc<str>>,
     locked: Mutex<Locked>,
     shards: Shards<Self>,
 }
@@ -57,6 +60,7 @@ impl Core {
         policy: RefreshPolicy,
         clock: Arc<dyn Clock>,
         jitter: JitterSource,
+        name: Option<Arc<str>>,
         slot: Slot,
     ) -> Arc<Self> {
         let state = State::new(slot, &policy);
@@ -65,6 +69,7 @@ impl Core {
             clock,
             jitter,
             fetcher: Mutex::new(fetcher),
+            name,
             locked: Mutex::new(Locked { state, is_closed: false }),
             shards: Shards::new(processors()),
         })
@@ -119,6 +124,19 @@ impl Core {
         rejected
     }
 
+    /// What came of a rejection. Not logged by `reject`: what that begins has to be tended first.
+    pub(super) fn log_rejection(&self, verdict: Verdict) {
+        let name = self.name.as_deref();
+        tracing::debug!(target: "tower_oauth", name, ?verdict, "the resource server rejected a token");
+    }
+
+    /// A request is sent again.
+    pub(super) fn replayed(&self) {
+        self.lock().state.counts.replays += 1;
+        let name = self.name.as_deref();
+        tracing::debug!(target: "tower_oauth", name, "a request is sent again with another token");
+    }
+
     /// This token is revoked.
     pub(super) fn invalidate(&self, token: &Token, here: Option<Id>) -> (Verdict, Option<Up>) {
         let now = self.clock.now();
@@ -145,11 +163,14 @@ impl Core {
         flight: &Arc<InFlight>,
         result: Result<Token, Error>,
         called_at: Duration,
+        span: &Span,
     ) -> Woken {
         let (now, jitter) = (self.clock.now(), self.jitter());
         let mut locked = self.lock();
         if !locked.state.take(flight) {
             // The result is dropped after the lock is free: it may run foreign code.
+            drop(locked);
+            span.record("outcome", "lost");
             return Woken::default();
         }
         // Kept until the lock is free: dropping the error may run foreign code too.
@@ -158,19 +179,31 @@ impl Core {
         let ended = state.complete(flight, result, &self.policy, called_at, now, jitter);
         self.shards.clear();
         drop(locked);
-        let Ended { outcome, suspension, error, refreshes_too_fast } = ended;
+        let Ended { outcome, suspension, error, refreshes_too_fast, label } = ended;
+        let held_up = suspension.map(|suspension| suspension.end(outcome.clone()));
+        // First, so that nobody waits for what a subscriber does.
+        let woken = flight.end(outcome).and(held_up.unwrap_or_default());
+        span.record("outcome", label);
+        span.record("ms", now.saturating_sub(called_at).as_millis() as u64);
+        let name = self.name.as_deref();
         if let Some(error) = error {
-            tracing::warn!(target: "tower_oauth", error = %error.with_causes(), "no access token could be fetched");
+            tracing::warn!(
+                target: "tower_oauth",
+                parent: span,
+                name,
+                error = %error.with_causes(),
+                "no access token could be fetched"
+            );
         }
         if refreshes_too_fast {
             tracing::warn!(
                 target: "tower_oauth",
+                name,
                 "four tokens in a row were rejected soon after they came; \
                  does another process use this client, so that each new token ends the one before?"
             );
         }
-        let held_up = suspension.map(|suspension| suspension.end(outcome.clone()));
-        flight.end(outcome).and(held_up.unwrap_or_default())
+        woken
     }
 
     /// Ends a flight without a result, for this reason.
@@ -209,12 +242,10 @@ impl Core {
         self.shards.mine_or(held, Arc::clone(self))
     }
 
-    /// Shows the slot, and whether a fetch is up.
-    pub(super) fn inspect<R>(&self, look: impl FnOnce(&mut Slot, bool, Duration) -> R) -> R {
+    /// Shows the state.
+    pub(super) fn inspect<R>(&self, look: impl FnOnce(&mut State, Duration) -> R) -> R {
         let now = self.clock.now();
-        let mut locked = self.lock();
-        let is_fetching = locked.state.is_fetching();
-        look(&mut locked.state.slot, is_fetching, now)
+        look(&mut self.lock().state, now)
     }
 
     /// The last handle is gone.

@@ -13,6 +13,7 @@ use tokio::{
     task::try_id,
     time::sleep,
 };
+use tracing::{Instrument, Span, field::Empty};
 
 use super::{
     core::Core,
@@ -24,7 +25,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    fetch::TokenRequest,
+    fetch::{RefreshReason, TokenRequest},
     runtime::timer,
     token::Token,
 };
@@ -72,8 +73,10 @@ impl Here {
         let Begun { flight, request } = begun;
         // From here on the flight ends, whatever happens.
         let weak = Arc::downgrade(core);
-        let mut completer = Completer { core: weak, flight, launched_at: Duration::ZERO };
+        let mut completer =
+            Completer { core: weak, flight, launched_at: Duration::ZERO, span: Span::none() };
         completer.launched_at = core.clock.now();
+        completer.span = span(core, request.reason);
         let Some(runtime) = &self.0 else { return };
         let mut fetching_for = FETCHING_FOR.try_with(Clone::clone).unwrap_or_default();
         fetching_for.push(address(core));
@@ -95,6 +98,21 @@ impl Here {
             watch(core, flight);
         }
     }
+}
+
+/// A fetch belongs to nobody who asked: it goes on without them.
+fn span(core: &Core, reason: RefreshReason) -> Span {
+    let span = tracing::info_span!(
+        target: "tower_oauth",
+        parent: None,
+        "oauth.fetch",
+        name = core.name.as_deref(),
+        reason = reason.as_str(),
+        outcome = Empty,
+        ms = Empty,
+    );
+    span.follows_from(Span::current());
+    span
 }
 
 fn watch(core: &Arc<Core>, flight: &Arc<InFlight>) {
@@ -127,13 +145,15 @@ struct Completer {
     core: Weak<Core>,
     flight: Arc<InFlight>,
     launched_at: Duration,
+    span: Span,
 }
 
 impl Completer {
     /// Ends the flight with an error of its supervisor.
     async fn fail(self, kind: ErrorKind) {
         let Some(core) = self.core.upgrade() else { return };
-        let woken = core.complete(&self.flight, Err(Error::new(kind)), self.launched_at);
+        let woken =
+            core.complete(&self.flight, Err(Error::new(kind)), self.launched_at, &self.span);
         drop(core);
         woken.wake().await;
     }
@@ -160,8 +180,10 @@ async fn supervise(
 ) {
     // Before the fetcher is called: on a runtime without timers this panics, and the flight is lost.
     let mut limit = pin!(sleep(limit));
-    let fetch = fetch(Weak::clone(&completer.core), Arc::clone(&completer.flight), request);
-    let mut fetch = tokio::spawn(FETCHING_FOR.scope(fetching_for, fetch));
+    let (core, flight) = (Weak::clone(&completer.core), Arc::clone(&completer.flight));
+    let fetch =
+        FETCHING_FOR.scope(fetching_for, fetch(core, flight, request, completer.span.clone()));
+    let mut fetch = tokio::spawn(fetch.instrument(completer.span.clone()));
     let ended = poll_fn(|cx| match Pin::new(&mut fetch).poll(cx) {
         Poll::Ready(ended) => Poll::Ready(Some(ended)),
         Poll::Pending => limit.as_mut().poll(cx).map(|()| None),
@@ -183,7 +205,12 @@ async fn supervise(
 /// two a request would be sent with the old one. Gives those who are to be woken.
 ///
 /// It waits for its own flight too. So whoever ends that, such as the last handle, ends this.
-async fn fetch(core: Weak<Core>, flight: Arc<InFlight>, request: TokenRequest) -> Woken {
+async fn fetch(
+    core: Weak<Core>,
+    flight: Arc<InFlight>,
+    request: TokenRequest,
+    span: Span,
+) -> Woken {
     let Some(this) = core.upgrade() else { return Woken::default() };
     let called_at = this.clock.now();
     let mut fetching = this.fetch(request);
@@ -196,7 +223,10 @@ async fn fetch(core: Weak<Core>, flight: Arc<InFlight>, request: TokenRequest) -
     });
     let result: Option<Result<Token, Error>> = result.await;
     match (result, core.upgrade()) {
-        (Some(result), Some(core)) => core.complete(&flight, result, called_at),
-        _ => Woken::default(),
+        (Some(result), Some(core)) => core.complete(&flight, result, called_at, &span),
+        _ => {
+            span.record("outcome", "lost");
+            Woken::default()
+        }
     }
 }

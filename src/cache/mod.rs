@@ -13,6 +13,7 @@ mod acquire;
 mod builder;
 mod clock;
 mod core;
+mod counts;
 mod fallback;
 #[cfg_attr(tower_oauth_loom, path = "../../tests/model/fetch.rs")]
 mod fetch;
@@ -42,6 +43,7 @@ pub use self::{
     acquire::Acquire,
     builder::TokenCacheBuilder,
     clock::{Clock, SystemClock},
+    counts::{Counts, Failures, Fetches},
     lease::TokenLease,
     policy::RefreshPolicy,
     replacement::Replacement,

@@ -2,13 +2,13 @@
 
 use std::{future::poll_fn, sync::Arc};
 
-use super::{core::Core, fetch::Here, policy::SECOND, waiting::Waiting};
+use super::{core::Core, fetch::Here, policy::SECOND, state::State, waiting::Waiting};
 use crate::{error::Error, fetch::RefreshReason, token::Token};
 
 /// Gets another token: from the fetch that is up, or if that fails or brings the old one, from one
 /// more. Calls at the same time share both, and calls right after a success share that.
 pub(super) async fn refresh(core: Arc<Core>) -> Result<Token, Error> {
-    let (newest, is_recent) = core.inspect(|slot, _, now| {
+    let (newest, is_recent) = core.inspect(|State { slot, .. }, now| {
         let is_recent = slot.landed_at.is_some_and(|at| now.saturating_sub(at) < SECOND);
         (slot.newest().map(|held| held.token_at(now)), is_recent && !slot.suspension.is_on())
     });

@@ -38,6 +38,10 @@ impl Lease for TokenLease {
         self.reject()
     }
 
+    fn replayed(&self) {
+        self.0.owner.replayed();
+    }
+
     fn reacquire(self) -> Replacement {
         Replacement { lease: self, is_rejected: false, acquire: None }
     }
@@ -64,6 +68,7 @@ impl Replacement {
         let here = Here::find();
         let (verdict, refresh) = record.owner.reject(&record.held.token, here.id());
         refresh.map(|refresh| here.tend(&record.owner, refresh));
+        record.owner.log_rejection(verdict);
         matches!(verdict, Verdict::Superseded | Verdict::Suspended)
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use tokio::runtime::Id;
 
 use super::{
+    counts::Counts,
     flight::{Flight, Outcome},
     held::Held,
     in_flight::{Begun, FlightInfo, InFlight, Up},
@@ -24,6 +25,7 @@ use crate::{
 
 pub(super) struct State {
     pub(super) slot: Slot,
+    pub(super) counts: Counts,
     fetch_timeout: Duration,
     /// `Some` exactly while a fetch is up: whoever ends one takes it out first.
     in_flight: Option<Arc<InFlight>>,
@@ -49,12 +51,15 @@ pub(super) struct Ended {
     /// To be logged.
     pub(super) error: Option<Error>,
     pub(super) refreshes_too_fast: bool,
+    /// In one word.
+    pub(super) label: &'static str,
 }
 
 impl State {
     pub(super) fn new(slot: Slot, policy: &RefreshPolicy) -> Self {
         Self {
             slot,
+            counts: Counts::default(),
             fetch_timeout: policy.timeout().min(YEAR),
             in_flight: None,
             suspension: None,
@@ -75,7 +80,10 @@ impl State {
     ) -> Option<(Arc<Held>, Option<Up>)> {
         match self.slot.look(now) {
             Look::Fresh(held) => Some((held, None)),
-            Look::Stale(held) => Some((held, self.refresh_stale(here, now))),
+            Look::Stale(held) => {
+                self.counts.stale_served += 1;
+                Some((held, self.refresh_stale(here, now)))
+            }
             Look::Nothing => None,
         }
     }
@@ -105,6 +113,7 @@ impl State {
             }
             None => self.begin(None, here, now),
         };
+        self.counts.waits += u64::from(up.is_ok());
         match up {
             Ok(up) if self.slot.suspension.is_on() => Ok(Found::Wait(self.suspend(up, here, now))),
             Ok(up) => Ok(Found::Wait(up)),
@@ -126,6 +135,8 @@ impl State {
         now: Duration,
     ) -> (Verdict, Option<Up>) {
         let verdict = self.slot.reject(token.id(), self.is_fetching(), here.is_some(), now);
+        self.counts.rejections += 1;
+        self.counts.rejections_ignored += u64::from(verdict == Verdict::Ignored);
         let up = (verdict == Verdict::Refresh && !self.is_fetching())
             .then(|| self.begin(Some(RefreshReason::Rejected), here, now).ok());
         (verdict, up.flatten())
@@ -153,6 +164,7 @@ impl State {
         let request = self.slot.request(wanted, now)?;
         here.ok_or_else(|| Error::new(ErrorKind::NoRuntime))?;
         let flight = self.flight(request.reason, here, self.fetch_timeout);
+        self.counts.fetches.count(request.reason);
         self.in_flight = Some(Arc::clone(&flight));
         self.is_joined = false;
         let begun = Begun { flight: Arc::clone(&flight), request };
@@ -199,9 +211,15 @@ impl State {
             suspension: self.suspension.take(),
             error: None,
             refreshes_too_fast: false,
+            label: "token",
         };
+        self.counts.fetch_time += now.saturating_sub(called_at);
         let landed = result.and_then(|token| {
             let lived = self.slot.lived(&token, now);
+            if lived.is_some() {
+                self.counts.same_again += 1;
+                ended.label = "same_again";
+            }
             if lived.is_some() && self.slot.suspension.is_on() && !by_rejection {
                 // It was asked for before the rejection: those who wait ask once more.
                 return Ok(None);
@@ -210,6 +228,9 @@ impl State {
             let deadlines = policy.deadlines(&token, now, since_call, lived, jitter);
             self.slot.land(token, deadlines, by_rejection, now, jitter).map(Some)
         });
+        if let Err(error) = &landed {
+            ended.label = self.counts.failures.count(error.kind());
+        }
         match landed {
             Ok(None) => {}
             Ok(Some(held)) => {
@@ -231,6 +252,7 @@ impl State {
     /// A flight ends without a result. Gives the suspension that ends with it.
     pub(super) fn give_up(&mut self, flight: &Arc<InFlight>) -> Option<Arc<InFlight>> {
         if self.take(flight) {
+            self.counts.flights_lost += 1;
             // Whoever waits begins another fetch. If that is lost too, none can end here.
             if self.lost_at.replace(Instant::now()).is_some_and(is_recent) {
                 self.slot.suspension.give_up();

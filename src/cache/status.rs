@@ -1,9 +1,10 @@
 //! What a cache is in at one moment.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     core::Core,
+    counts::Counts,
     policy::Deadlines,
     slot::{Look, Slot},
 };
@@ -34,6 +35,9 @@ pub struct CacheStatus {
     pub failures: u32,
     /// How long ago the resource server last rejected a token.
     pub rejected_ago: Option<Duration>,
+    /// What the cache has been through.
+    pub counts: Counts,
+    name: Option<Arc<str>>,
     has_succeeded: bool,
 }
 
@@ -54,6 +58,11 @@ pub enum TokenState {
 }
 
 impl CacheStatus {
+    /// The name that the cache was given by [`TokenCacheBuilder::name`](super::TokenCacheBuilder::name).
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Whether requests can be expected to find a token: one that can be used is held, or a fetch
     /// has succeeded and none has failed since. So a service that is idle, and lets its token expire,
     /// stays ready; one whose token endpoint is down when it starts is not.
@@ -63,7 +72,8 @@ impl CacheStatus {
     }
 
     pub(super) fn of(core: &Core) -> Self {
-        core.inspect(|slot, fetching, now| {
+        core.inspect(|it, now| {
+            let (fetching, counts, slot) = (it.is_fetching(), it.counts, &mut it.slot);
             let state = TokenState::of(slot, now);
             let newest = slot.newest().map(|held| held.deadlines);
             let newest = newest.filter(|deadlines| *deadlines != Deadlines::NEVER);
@@ -82,6 +92,8 @@ impl CacheStatus {
                 failed_ago: failure.map(|failure| ago(failure.at)),
                 failures: failure.map_or(0, |failure| failure.count),
                 rejected_ago: slot.rejected_at.map(ago),
+                counts,
+                name: core.name.clone(),
                 has_succeeded: slot.landed_at.is_some(),
             }
         })

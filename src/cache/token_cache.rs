@@ -219,6 +219,7 @@ impl TokenCache {
         let here = Here::find();
         let (verdict, refresh) = core.invalidate(token, here.id());
         refresh.map(|refresh| here.tend(core, refresh));
+        core.log_rejection(verdict);
         if verdict == Verdict::Suspended {
             // Polled once, the fetch that replaces it goes on by itself.
             let _ = self.poll_once();

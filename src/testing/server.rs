@@ -1,14 +1,14 @@
 //! The server: its settings and its counters.
 
 use std::{
-    fmt, io,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use http::StatusCode;
 
-use super::{Endpoint, Fetcher, Listener, ResponseTemplate, state::State};
+use super::{Endpoint, Fetcher, ResponseTemplate, state::State};
 use crate::{Token, TokenRequest};
 
 /// An authorization server and a protected resource in one; see the [module](super).
@@ -36,7 +36,15 @@ impl AuthorizationServer {
     /// Adds a client, or gives a known one another secret.
     pub fn client(&self, id: impl Into<String>, secret: impl Into<String>) -> &Self {
         let (id, secret) = (id.into(), secret.into());
-        self.state().clients.insert(id, secret);
+        self.state().clients.insert(id, Some(secret));
+        self
+    }
+
+    /// Adds a client that sends its id and no secret. It has none, or it proves who it is with a
+    /// certificate, which [`listen_tls`](Self::listen_tls) can ask for (RFC 8705 §2).
+    pub fn client_without_secret(&self, id: impl Into<String>) -> &Self {
+        let id = id.into();
+        self.state().clients.insert(id, None);
         self
     }
 
@@ -195,7 +203,7 @@ impl AuthorizationServer {
 
     /// A fetcher that asks this server without a network, as the client `client`.
     pub fn fetcher(&self) -> Fetcher {
-        let secret = self.state().clients.get(Fetcher::CLIENT).cloned();
+        let secret = self.state().clients.get(Fetcher::CLIENT).cloned().flatten();
         Fetcher::new(self.clone(), &secret.unwrap_or_default())
     }
 
@@ -218,36 +226,6 @@ impl AuthorizationServer {
     /// ```
     pub fn fetches(&self) -> Vec<TokenRequest> {
         self.state().fetches.clone()
-    }
-
-    /// Serves HTTP/1.1 and HTTP/2 (with prior knowledge) on a free port of 127.0.0.1, until what
-    /// this returns is dropped.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> std::io::Result<()> {
-    /// # use tower_oauth::testing::AuthorizationServer;
-    /// let server = AuthorizationServer::new();
-    /// let listener = server.listen().await?;
-    /// let (token_url, api) = (listener.uri("/token"), listener.uri("/orders"));
-    /// # let _ = (token_url, api);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// If no port can be had.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime with I/O and time enabled, as everything does that opens a socket.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it is done it leaves nothing behind.
-    pub async fn listen(&self) -> io::Result<Listener> {
-        Listener::start(self.clone()).await
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

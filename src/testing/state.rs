@@ -15,7 +15,8 @@ use crate::TokenRequest;
 
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) clients: HashMap<String, String>,
+    /// By their ids; those without a secret have none.
+    pub(super) clients: HashMap<String, Option<String>>,
     pub(super) issuer: Issuer,
     pub(super) fetches: Vec<TokenRequest>,
 
@@ -38,15 +39,15 @@ pub(super) struct State {
 impl State {
     pub(super) fn new() -> Self {
         Self {
-            clients: HashMap::from([(Fetcher::CLIENT.to_owned(), "secret".to_owned())]),
+            clients: HashMap::from([(Fetcher::CLIENT.to_owned(), Some("secret".to_owned()))]),
             issuer: Issuer::new(Duration::from_secs(60 * 60)),
             token_path: "/token".to_owned(),
             ..Self::default()
         }
     }
 
-    pub(super) fn knows(&self, id: &str, secret: &str) -> bool {
-        self.clients.get(id).is_some_and(|known| known == secret)
+    pub(super) fn knows(&self, id: &str, secret: Option<&str>) -> bool {
+        self.clients.get(id).is_some_and(|known| known.as_deref() == secret)
     }
 
     pub(super) fn resource_requests(&self) -> u64 {

@@ -28,7 +28,8 @@ type Refused = Box<Response<Body>>;
 /// How a client says who it is (RFC 6749 §2.3.1).
 struct Credentials {
     id: String,
-    secret: String,
+    /// A client may have none.
+    secret: Option<String>,
     method: AuthMethod,
 }
 
@@ -55,7 +56,7 @@ fn grant(server: &AuthorizationServer, head: &Parts, body: &Bytes) -> Result<Tok
     }
     let form = Form(form_urlencoded::parse(body).collect());
     let credentials = credentials(&head.headers, &form)?;
-    if !server.state().knows(&credentials.id, &credentials.secret) {
+    if !server.state().knows(&credentials.id, credentials.secret.as_deref()) {
         return Err(invalid_client(credentials.method, "unknown client or wrong secret"));
     }
     // Nothing is made of it, but a scope given twice would be a mistake of the client.
@@ -72,12 +73,12 @@ fn credentials(headers: &HeaderMap, form: &Form<'_>) -> Result<Credentials, Refu
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return match (id, secret) {
-            (Some(id), Some(secret)) => Ok(Credentials {
+            (Some(id), secret) => Ok(Credentials {
                 id: id.to_owned(),
-                secret: secret.to_owned(),
+                secret: secret.map(str::to_owned),
                 method: AuthMethod::Body,
             }),
-            _ => Err(invalid_client(AuthMethod::Body, "no client authentication")),
+            (None, _) => Err(invalid_client(AuthMethod::Body, "no client authentication")),
         };
     };
     if secret.is_some() || values.next().is_some() {
@@ -101,7 +102,7 @@ fn basic(value: &HeaderValue) -> Option<Credentials> {
     let (id, secret) = std::str::from_utf8(&pair).ok()?.split_once(':')?;
     Some(Credentials {
         id: form_decoded(id)?,
-        secret: form_decoded(secret)?,
+        secret: Some(form_decoded(secret)?),
         method: AuthMethod::Basic,
     })
 }

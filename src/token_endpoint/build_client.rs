@@ -8,7 +8,8 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    builder::TokenEndpointBuilder, endpoint::TokenEndpoint, secret::Secret, transport::HttpClient,
+    builder::TokenEndpointBuilder, endpoint::TokenEndpoint, request::ClientAuth, secret::Secret,
+    transport::HttpClient,
 };
 use crate::error::{BoxError, Error};
 
@@ -26,9 +27,40 @@ impl TokenEndpointBuilder {
 
     /// Trusts these certificates, in PEM, in addition to those that the platform trusts: that of a
     /// private certificate authority, or of a server that signed its own. Each call adds one or more.
-    /// A file or a variable is read when the endpoint is built.
+    ///
+    /// A file or a variable is read when the endpoint is built, and again for each connection: one that
+    /// was replaced needs no restart.
     pub fn ca_certificate(mut self, pem: impl Into<Secret>) -> Self {
         self.client.ca_certificates.push(pem.into());
+        self
+    }
+
+    /// The client's own certificate and its private key, in PEM, for a server that asks for one
+    /// (mutual TLS). What follows the certificate is sent along: those of intermediate authorities, in
+    /// their order. Each call adds to it, so both may be in one file or each in its own. The key must
+    /// have no passphrase.
+    ///
+    /// A file or a variable is read when the endpoint is built, and again for each connection: one that
+    /// was replaced needs no restart. If it cannot be used any more, the token request fails with
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) and the name of the file.
+    ///
+    /// With [`ClientAuth::TlsClientAuth`](super::ClientAuth::TlsClientAuth) it stands in for a secret.
+    /// A server that knows secrets may ask for it all the same. A proxy never gets it.
+    ///
+    /// ```
+    /// use tower_oauth::{TokenEndpoint, token_endpoint::{ClientAuth, Secret}};
+    ///
+    /// let builder = TokenEndpoint::builder("https://mtls.idp.example.com/oauth2/token")
+    ///     .client_id("billing")
+    ///     .auth(ClientAuth::TlsClientAuth)
+    ///     .client_identity(Secret::file("/run/tls/tls.crt"))
+    ///     .client_identity(Secret::file("/run/tls/tls.key"));
+    /// # // There are no such files here.
+    /// # assert_eq!(builder.build().unwrap_err().field(), Some("client_identity"));
+    /// ```
+    #[doc(alias = "mtls")]
+    pub fn client_identity(mut self, pem: impl Into<Secret>) -> Self {
+        self.client.client_identity.push(pem.into());
         self
     }
 
@@ -38,7 +70,8 @@ impl TokenEndpointBuilder {
     /// # TLS
     ///
     /// The platform decides which certificates are trusted, and
-    /// [`ca_certificate`](Self::ca_certificate) adds some. The cryptography comes from the provider
+    /// [`ca_certificate`](Self::ca_certificate) adds some. A server that wants a certificate of the
+    /// client gets [`client_identity`](Self::client_identity). The cryptography comes from the provider
     /// that the program installed as rustls' default. Without one it comes from the feature `client`
     /// (aws-lc-rs), else from `client-ring`. A provider that a feature turns on is one more for the whole
     /// program, and `ClientConfig::builder()` panics where there are two and none is installed. So a
@@ -56,7 +89,7 @@ impl TokenEndpointBuilder {
     /// if the URL is https and TLS cannot be used: there is no provider, or the platform has no root
     /// certificates.
     pub fn build(mut self) -> Result<TokenEndpoint, Error> {
-        let client = HttpClient::new(&mem::take(&mut self.client))?;
+        let client = self.client()?;
         let without_tls = client.tls.as_ref().err().cloned();
         let endpoint = self.build_with(client.into_service())?;
         TokenEndpoint { without_tls, ..endpoint }.with_tls_if_needed()
@@ -101,6 +134,15 @@ impl TokenEndpointBuilder {
         + use<>,
         Error,
     > {
-        Ok(HttpClient::new(&mem::take(&mut self.client))?.into_service())
+        Ok(self.client()?.into_service())
+    }
+
+    fn client(&mut self) -> Result<HttpClient, Error> {
+        if self.template.auth == ClientAuth::TlsClientAuth && self.client.client_identity.is_empty()
+        {
+            let why = "it is missing; `auth` says that a certificate proves who the client is";
+            return Err(Error::config("client_identity", why));
+        }
+        HttpClient::new(mem::take(&mut self.client))
     }
 }

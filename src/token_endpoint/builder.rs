@@ -85,7 +85,8 @@ impl TokenEndpointBuilder {
     }
 
     /// The client's secret (RFC 6749 §2.3.1), or where to read it for every token:
-    /// [`Secret::env`], [`Secret::file`]. It is required, except with [`ClientAuth::None`].
+    /// [`Secret::env`], [`Secret::file`]. It is required, except with [`ClientAuth::None`] and
+    /// [`ClientAuth::TlsClientAuth`].
     pub fn client_secret(mut self, secret: impl Into<Secret>) -> Self {
         self.template.client_secret = Some(Value::Secret(secret.into()));
         self
@@ -149,7 +150,7 @@ impl TokenEndpointBuilder {
         self
     }
 
-    /// How id and secret are sent. Default: [`ClientAuth::Basic`].
+    /// How the client says who it is. Default: [`ClientAuth::Basic`].
     pub fn auth(mut self, auth: ClientAuth) -> Self {
         self.template.auth = auth;
         self
@@ -218,7 +219,9 @@ impl TokenEndpointBuilder {
     }
 
     /// Accepts tokens of a type other than Bearer, and names the scheme to send them with: a server
-    /// that says `JWT` may mean `Bearer`. By default an unknown type is an error (RFC 6749 §7.1).
+    /// that says `JWT` may mean `Bearer`. By default an unknown type is an error (RFC 6749 §7.1). With an
+    /// empty scheme the token is sent alone, for a header that wants it so. A response that has no type
+    /// counts as `Bearer`.
     pub fn token_type(mut self, name: impl Into<String>, scheme: impl Into<String>) -> Self {
         self.reader.token_types.push((name.into(), scheme.into()));
         self

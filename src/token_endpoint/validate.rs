@@ -6,7 +6,7 @@ use http::{HeaderName, Method, Uri};
 
 use super::{
     builder::TokenEndpointBuilder,
-    request::{ClientAuth, ParamEncoding, Parameter, Template, refuse_control},
+    request::{ParamEncoding, Parameter, Template, refuse_control},
     response::Reader,
     secret::Secret,
 };
@@ -53,10 +53,12 @@ fn url(url: &str, allow_http: bool) -> Result<Uri, Error> {
 }
 
 fn template(template: &Template) -> Result<(), Error> {
-    for (field, value) in
-        [("client_id", &template.client_id), ("client_secret", &template.client_secret)]
-    {
-        if value.is_none() && template.auth != ClientAuth::None {
+    let auth = &template.auth;
+    for (field, value, is_needed) in [
+        ("client_id", &template.client_id, auth.needs_id()),
+        ("client_secret", &template.client_secret, auth.needs_secret()),
+    ] {
+        if value.is_none() && is_needed {
             let why = "it is missing; for a client without a secret set `auth` to none";
             return Err(Error::config(field, why));
         }
@@ -101,7 +103,7 @@ fn reader(reader: &Reader) -> Result<(), Error> {
         return Err(Error::config("response_field", "it is empty"));
     }
     for (_, scheme) in &reader.token_types {
-        if HeaderName::from_bytes(scheme.as_bytes()).is_err() {
+        if !scheme.is_empty() && HeaderName::from_bytes(scheme.as_bytes()).is_err() {
             let why = format!("{scheme:?} is not an authentication scheme");
             return Err(Error::config("token_type", why));
         }

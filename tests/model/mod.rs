@@ -88,13 +88,13 @@ fn token(number: usize) -> Token {
 }
 
 fn land(number: usize, core: &Arc<Core>, flight: &Arc<InFlight>) {
-    drop(core.complete(flight, Ok(token(number)), core.clock.now()));
+    drop(core.complete(flight, Ok(token(number)), core.clock.now(), &tracing::Span::none()));
     LANDED.fetch_add(1, SeqCst);
 }
 
 fn fail(core: &Arc<Core>, flight: &Arc<InFlight>) {
     let error = Error::new(ErrorKind::Unavailable);
-    drop(core.complete(flight, Err(error), core.clock.now()));
+    drop(core.complete(flight, Err(error), core.clock.now(), &tracing::Span::none()));
 }
 
 fn lands(number: usize, core: Arc<Core>, flight: Arc<InFlight>) {

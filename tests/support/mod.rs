@@ -23,6 +23,7 @@ use tower_oauth::{
     cache::TokenCacheBuilder,
     testing::{AuthorizationServer, ResponseTemplate, TokioClock},
 };
+use tracing_subscriber::fmt::format::FmtSpan;
 
 pub type Body = Empty<Bytes>;
 
@@ -128,7 +129,7 @@ pub fn log_per_thread() {
     ANOTHER.get_or_init(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new()));
 }
 
-/// What is logged while this runs.
+/// What is logged while this runs, with a line for each span that ends.
 pub async fn capture_log(work: impl Future<Output = ()>) -> String {
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -146,6 +147,7 @@ pub async fn capture_log(work: impl Future<Output = ()>) -> String {
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
+        .with_span_events(FmtSpan::CLOSE)
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();

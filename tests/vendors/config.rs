@@ -272,8 +272,8 @@ async fn the_registered_names_of_authentication() {
         ("client_secret_post", "body", ClientAuth::Body),
         ("none", "none", ClientAuth::None),
         // The certificate is the HTTP client's.
-        ("tls_client_auth", "none", ClientAuth::None),
-        ("self_signed_tls_client_auth", "none", ClientAuth::None),
+        ("tls_client_auth", "none", ClientAuth::TlsClientAuth),
+        ("self_signed_tls_client_auth", "tls_client_auth", ClientAuth::TlsClientAuth),
     ] {
         let named = behaviour(with(registered)).await;
         assert_eq!(named, behaviour(with(ours)).await, "{registered}");
@@ -305,6 +305,9 @@ async fn the_client_s_own_settings() {
         ("proxy = { secret = \"ftp://me:hunter2key@h\" }", "proxy"),
         ("ca_certificate = \"hunter2key\"", "ca_certificate"),
         ("ca_certificate = [{ file = \"/no/such/hunter\" }]", "ca_certificate"),
+        ("client_identity = \"hunter2key\"", "client_identity"),
+        ("client_identity = [{ file = \"/no/such/hunter\" }]", "client_identity"),
+        ("auth = \"self_signed_tls_client_auth\"", "client_identity"),
     ] {
         let builder = fetcher(&format!("{base}{line}\n"));
         leaks_nothing(None, &[&builder]);

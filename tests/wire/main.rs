@@ -28,6 +28,8 @@ use tower_oauth::{
 mod connections;
 mod derive;
 mod errors;
+#[cfg(any(feature = "client", feature = "client-ring"))]
+mod identity;
 mod lifetimes;
 #[cfg(any(feature = "client", feature = "client-ring"))]
 mod proxies;
@@ -377,6 +379,14 @@ async fn a_token_type_that_is_allowed() {
     assert!(read(builder().token_type("JWT", "Bearer"), response(200, jwt)).await.is_ok());
     assert!(read(builder().token_type("JWT", "Bearer"), response(200, dpop)).await.is_err());
     assert!(read(builder().token_type("dpop", "DPoP"), response(200, dpop)).await.is_ok());
+    // For a header that wants nothing else. What says no type is Bearer.
+    let untyped = r#"{"access_token":"tok"}"#;
+    let empty = r#"{"access_token":"tok","token_type":" "}"#;
+    for body in [OK, untyped, empty] {
+        let token = read(builder().token_type("Bearer", ""), response(200, body)).await.unwrap();
+        assert_eq!((token.scheme(), token.expose_secret()), ("", "tok"));
+        assert_eq!(token.header_value().unwrap(), "tok");
+    }
 }
 
 #[tokio::test]

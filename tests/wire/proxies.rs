@@ -244,6 +244,7 @@ fn settings_of_a_client_that_exists() {
     for (field, set) in [
         ("proxy", (|builder, _| builder.proxy("http://h")) as Change),
         ("ca_certificate", |builder, pem| builder.ca_certificate(pem)),
+        ("client_identity", |builder, pem| builder.client_identity(pem)),
     ] {
         for error in [
             set(builder(), &pem).build_with(http).unwrap_err(),

@@ -49,6 +49,8 @@ struct Fetcher {
     proxy: Option<Secret>,
     #[cfg(feature = "client-no-provider")]
     ca_certificate: Many<Secret>,
+    #[cfg(feature = "client-no-provider")]
+    client_identity: Many<Secret>,
 }
 
 #[derive(Default, Deserialize)]
@@ -103,6 +105,7 @@ impl<'de> Deserialize<'de> for TokenEndpointBuilder {
         {
             builder.client.proxy = fetcher.proxy;
             builder.client.ca_certificates = fetcher.ca_certificate.into_vec();
+            builder.client.client_identity = fetcher.client_identity.into_vec();
         }
         Ok(builder)
     }

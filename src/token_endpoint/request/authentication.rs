@@ -12,10 +12,10 @@ use super::{
 };
 use crate::error::Error;
 
-/// How the client's id and secret are sent. A request carries them once, in one way
-/// (RFC 6749 §2.3). A configuration file may also use the names that are registered for
-/// `token_endpoint_auth_method`: `client_secret_basic`, `client_secret_post`, `none`,
-/// `tls_client_auth`, `self_signed_tls_client_auth`.
+/// How the client says who it is. A request carries id and secret once, in one way (RFC 6749 §2.3). A
+/// configuration file may also use the names that are registered for `token_endpoint_auth_method`:
+/// `client_secret_basic`, `client_secret_post`, `none`, `tls_client_auth`,
+/// `self_signed_tls_client_auth`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "config",
@@ -49,21 +49,27 @@ pub enum ClientAuth {
         /// The header for the secret.
         client_secret: String,
     },
-    /// The id as a parameter, if there is one, and no secret: for a client that has none, or where a
-    /// layer below proves who it is, for example with a signed assertion (RFC 7523), or the HTTP
-    /// client does with a certificate (RFC 8705).
+    /// The id as a parameter, and no secret: the certificate that the HTTP client shows proves who it
+    /// is, whether an authority signed it or the client itself (RFC 8705 §2).
+    /// `TokenEndpointBuilder::client_identity` sets that of the client that `build` makes, which
+    /// requires it.
     #[doc(alias = "tls_client_auth")]
     #[doc(alias = "self_signed_tls_client_auth")]
-    #[cfg_attr(
-        feature = "config",
-        serde(alias = "tls_client_auth", alias = "self_signed_tls_client_auth")
-    )]
+    #[doc(alias = "mtls")]
+    #[cfg_attr(feature = "config", serde(alias = "self_signed_tls_client_auth"))]
+    TlsClientAuth,
+    /// The id as a parameter, if there is one, and no secret: for a client that has none, or where a
+    /// layer below proves who it is, for example with a signed assertion (RFC 7523).
     None,
 }
 
 impl ClientAuth {
-    pub(crate) fn needs_secret(&self) -> bool {
+    pub(crate) fn needs_id(&self) -> bool {
         *self != Self::None
+    }
+
+    pub(crate) fn needs_secret(&self) -> bool {
+        !matches!(self, Self::TlsClientAuth | Self::None)
     }
 
     /// Puts id and secret where they belong.
@@ -103,7 +109,7 @@ impl ClientAuth {
                 insert(&mut request.headers, client_secret, secret, "client_secret")?;
             }
             Self::None if id.is_empty() => {}
-            Self::None => request.params.push(id_name, id),
+            Self::TlsClientAuth | Self::None => request.params.push(id_name, id),
         }
         Ok(())
     }

@@ -39,7 +39,8 @@ pub(super) fn general(
             "check the client's id and secret, and how the server wants them sent (`auth`)"
         }
         ("invalid_client", _) | (_, 401) => {
-            "check the client's id, and whether the server wants a secret from it (`auth`)"
+            "check the client's id, and whether the server wants a secret from it or knows its \
+             certificate (`auth`)"
         }
         (_, 300..=399) => "redirects are not followed; check the URL of the token endpoint",
         // An error of its own proves the endpoint.

@@ -138,15 +138,18 @@ impl Reader {
     /// The scheme to send the token with, or the token type that is unknown.
     fn scheme(&self, fields: &Fields<'_>) -> Result<&str, String> {
         let token_type = match fields.get(self.places.of(ResponseField::TokenType)) {
-            None => return Ok("Bearer"),
+            None => String::new().into(),
             Some(Scalar::Text(token_type)) => token_type,
             Some(_) => return Err("not a string".to_owned()),
         };
-        let token_type = token_type.trim();
+        let token_type = match token_type.trim() {
+            "" => "Bearer",
+            token_type => token_type,
+        };
         let is = |other: &str| token_type.eq_ignore_ascii_case(other);
         match self.token_types.iter().find(|(known, _)| is(known)) {
             Some((_, scheme)) => Ok(scheme),
-            None if token_type.is_empty() || is("Bearer") || is("BearerToken") => Ok("Bearer"),
+            None if is("Bearer") || is("BearerToken") => Ok("Bearer"),
             None => Err(token_type.to_owned()),
         }
     }

@@ -74,8 +74,8 @@ const CHECK_CLOCK: &str = "check this machine's clock and the dates of the serve
 const TRUST: &str = "add a certificate that the platform does not know with `ca_certificate`";
 const NO_CA: &str = "the server needs a certificate of its own: `openssl req -x509 -addext basicConstraints=critical,CA:FALSE`";
 const NAME: &str = "the certificate must name the host: `openssl req -addext subjectAltName=DNS:<host>`, or `IP:<address>`";
-const CLIENT: &str =
-    "check the host in `url`, and whether the server asks for a client certificate";
+const CLIENT: &str = "check the host in `url`, and whether the server asks for a client certificate \
+                      and knows it (`client_identity`)";
 
 /// What rustls, hyper, hyper-util and resolvers say, in lower case; what it means; what to check.
 const KNOWN: [(&str, &str, &str); 13] = [

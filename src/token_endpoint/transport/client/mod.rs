@@ -24,11 +24,13 @@ use tower_service::Service;
 
 use crate::error::{BoxError, Error};
 
+mod pem;
 mod proxy;
 mod settings;
 mod tls;
 
 use proxy::Proxies;
+use tls::{CLIENT, Tls};
 
 pub(super) use proxy::ThroughProxy;
 pub(crate) use settings::ClientSettings;
@@ -45,18 +47,21 @@ pub(crate) struct HttpClient {
     tcp: HttpConnector,
     proxies: Arc<Proxies>,
     /// Or why there is none. Plain HTTP needs none: think of a test in a container.
-    pub(crate) tls: Result<Arc<ClientConfig>, Error>,
+    pub(crate) tls: Result<Arc<Tls>, Error>,
 }
 
 impl HttpClient {
-    pub(crate) fn new(settings: &ClientSettings) -> Result<Self, Error> {
+    pub(crate) fn new(settings: ClientSettings) -> Result<Self, Error> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let proxies = Arc::new(Proxies::new(settings.proxy.as_ref())?);
-        let roots = tls::certificates(&settings.ca_certificates)?;
-        Ok(Self { tcp, proxies, tls: tls::config(roots).map(Arc::new) })
+        let tls = match Tls::new(settings) {
+            Err(error) if error.field() != Some(CLIENT) => return Err(error),
+            tls => tls.map(Arc::new),
+        };
+        Ok(Self { tcp, proxies, tls })
     }
 
     pub(crate) fn into_service(
@@ -75,7 +80,14 @@ impl HttpClient {
     async fn send(self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, BoxError> {
         let Self { tcp, proxies, tls } = self;
         let to = request.uri().clone();
-        let Some(proxy) = proxies.of(&to) else {
+        let proxy = proxies.of(&to);
+        let to_https = proxy.as_ref().is_some_and(|at| at.uri().scheme() == Some(&Scheme::HTTPS));
+        let tls = match to_https || to.scheme() != Some(&Scheme::HTTP) {
+            true => Some(tls?.now().await?),
+            false => None,
+        };
+        let (tls, tls_to_proxy) = tls.map(|tls| (tls.server, tls.proxy)).unzip();
+        let Some(proxy) = proxy else {
             return exchange(connect(tcp, tls, to).await?, request, false).await;
         };
         let at = proxy.uri().clone();
@@ -91,15 +103,9 @@ impl HttpClient {
             if let Some(credentials) = proxy.basic_auth() {
                 request.headers_mut().insert(header::PROXY_AUTHORIZATION, credentials.clone());
             }
-            exchange(connect(tcp, tls, at).await.map_err(through)?, request, true).await
+            exchange(connect(tcp, tls_to_proxy, at).await.map_err(through)?, request, true).await
         } else {
-            // A tunnel is asked for over HTTP/1.1.
-            let without_alpn = tls.clone().map(|tls| {
-                let mut tls = ClientConfig::clone(&tls);
-                tls.alpn_protocols.clear();
-                Arc::new(tls)
-            });
-            let to_proxy = move |at| connect(tcp.clone(), without_alpn.clone(), at);
+            let to_proxy = move |at| connect(tcp.clone(), tls_to_proxy.clone(), at);
             let mut tunnel = Tunnel::new(at, service_fn(to_proxy));
             if let Some(credentials) = proxy.basic_auth() {
                 tunnel = tunnel.with_auth(credentials.clone());
@@ -110,20 +116,20 @@ impl HttpClient {
     }
 }
 
-/// A connection to this URL, with TLS if it says so.
+/// A connection to this URL, with TLS if there is one and the URL says so.
 async fn connect<C>(
     mut connector: C,
-    tls: Result<Arc<ClientConfig>, Error>,
+    tls: Option<Arc<ClientConfig>>,
     to: Uri,
 ) -> Result<MaybeHttpsStream<C::Response>, BoxError>
 where
     C: Service<Uri, Error: Into<BoxError>, Future: Send + 'static>,
     C::Response: Connection + Read + Write + Send + Unpin + 'static,
 {
-    if to.scheme() == Some(&Scheme::HTTP) {
-        return Ok(connector.call(to).await.map_err(Into::into)?.into());
+    match tls.filter(|_| to.scheme() != Some(&Scheme::HTTP)) {
+        None => Ok(connector.call(to).await.map_err(Into::into)?.into()),
+        Some(tls) => HttpsConnector::from((connector, tls)).call(to).await,
     }
-    HttpsConnector::from((connector, tls?)).call(to).await
 }
 
 /// Sends one request. The connection's task ends when the response is dropped.

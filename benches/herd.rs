@@ -27,7 +27,6 @@ fn main() {
                 });
             }
         }
-        group.finish();
     }
     criterion.final_summary();
 }

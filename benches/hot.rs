@@ -12,19 +12,18 @@ fn main() {
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
     for (threads, headers) in [(1, 0), (1, 8), (2, 0), (2, 8)] {
-        let name = format!("hot, threads: {threads}, headers: {headers}");
-        let mut group = criterion.benchmark_group(name);
+        let mut group =
+            criterion.benchmark_group(format!("hot: {threads} threads, {headers} headers"));
         for case in ["none", "srh", "never", "if_empty"] {
             group.bench_function(case, |bencher| {
                 bencher.iter_custom(|iterations| {
-                    // Fewer would not meet each other.
-                    let requests = iterations.max(100);
-                    let each = nanoseconds(&Kind::new(case, headers), threads, false, requests);
+                    // Fewer requests would not meet each other.
+                    let (kind, requests) = (Kind::new(case, headers), iterations.max(100));
+                    let each = nanoseconds(&kind, threads, false, requests);
                     Duration::from_secs_f64(each * iterations as f64 / 1e9)
                 });
             });
         }
-        group.finish();
     }
     criterion.final_summary();
 }

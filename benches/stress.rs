@@ -76,11 +76,9 @@ fn resource(request: &Request<Body>) -> Response<Body> {
     if end.is_none_or(|end| end < Instant::now()) {
         LATE.fetch_add(1, Relaxed);
     }
-    let mut response = Response::new(Body::new());
-    if fastrand::u16(..500) == 0 {
-        *response.status_mut() = StatusCode::UNAUTHORIZED;
-    }
-    response
+    let is_rejected = fastrand::u16(..500) == 0;
+    let status = if is_rejected { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
+    Response::builder().status(status).body(Body::new()).unwrap()
 }
 
 fn cache() -> TokenCache {

@@ -34,22 +34,26 @@ use crate::{
 ///
 /// # Where a token may go
 ///
-/// Once [`origin`](Self::origin) was called, tokens go to the origins that were named and nowhere
+/// Once [`origin`](Self::origin) has been called, tokens go to the origins that it named and nowhere
 /// else. Call it whenever you know where your API is: a layer above this one that follows redirects
 /// sends the server's choice through here again, and only a named origin keeps the token from a
 /// foreign host. Below this layer redirects are the client's business; those of `tower_http` and
 /// `reqwest` drop the header on the way to another origin.
+///
+/// `wss` is the same scheme as `https`, and `ws` the same as `http`: a WebSocket begins as an HTTP
+/// request. A final dot of a host (`api.example.com.`) does not make another origin.
 ///
 /// # What passes untouched
 ///
 /// A request that has an `Authorization` of its own, one to an origin that is not named, and a
 /// `CONNECT` are sent as they are, without a token. A proxy that puts its own token into its callers'
 /// requests must therefore remove their `Authorization` first, above this layer. Where
-/// [`header`](Self::header) names another one, that one counts.
+/// [`header`](Self::header) names another one, that one counts. An extended `CONNECT` (RFC 8441), which
+/// has a path, is a request like any other, and gets a token.
 ///
 /// # With other layers
 ///
-/// A retry layer goes above this one, so that each attempt gets the token of its moment. A timeout
+/// A retry layer goes above this one, so that each attempt gets the token that is current then. A timeout
 /// above this layer includes the wait for a token; one below does not. The deadline of a gRPC call
 /// includes it too: see [`grpc_status`](crate::grpc_status).
 #[derive(Clone)]
@@ -79,13 +83,13 @@ impl<T: Clone, R> OAuthLayer<T, R> {
     /// more than once.
     ///
     /// Scheme, host and effective port are compared. A request to any other origin is passed on
-    /// untouched, and a warning is logged once for each of those origins. A request whose URI names
-    /// no host is taken to go to the first origin. An origin that is named may be plain `http`.
+    /// untouched, and a warning is logged once for each of those origins. A request whose URI has no
+    /// host gets a token, since the connection decides where it goes. A named origin may be plain
+    /// `http`.
     ///
     /// Default: every `https` origin, and plain `http` to this machine by its literal names
     /// (`localhost`, 127.0.0.0/8, `[::1]`). A request over other plain `http` is not sent and fails
-    /// with [`ErrorKind::InsecureOrigin`](crate::ErrorKind::InsecureOrigin). Where a URI names no
-    /// host, as with a tonic channel, the connection decides.
+    /// with [`ErrorKind::InsecureOrigin`](crate::ErrorKind::InsecureOrigin).
     ///
     /// # Errors
     ///
@@ -143,9 +147,10 @@ impl<T: Clone, R> OAuthLayer<T, R> {
     /// Sets what counts as the rejection of a token. Default:
     /// [`rejection::standard`](crate::rejection::standard).
     ///
-    /// Only the head of a response can be seen: an API that says "token expired" in the body of a 400
-    /// needs its status named here. Do not name a status that the API often uses for other reasons:
-    /// each response with it may cost a token request, though never many; see [`TokenCache`].
+    /// The rule sees only the head of a response: if an API says "token expired" in the body of a 400,
+    /// name that status here. Do not name a status that the API often uses for other reasons: each
+    /// response with it may cost a token request, though never many; see
+    /// [`docs::rules`](crate::docs::rules).
     ///
     /// ```
     /// # use tower_oauth::{OAuthLayer, Token};

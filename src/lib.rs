@@ -4,7 +4,7 @@
 //! [`OAuthLayer`] wraps any `Service<http::Request<B>>`: hyper-util's client, a `tower_http` stack, a
 //! tonic channel, reqwest through an adapter, a `service_fn` in a test. Tokens come from a *fetcher*,
 //! which is a tower service too. The layer keeps one token, refreshes it before it expires while
-//! nobody waits, and makes one token request out of however many callers need one.
+//! nobody waits, and makes one token request however many callers need one.
 //!
 //! ```sh
 //! cargo add tower-oauth
@@ -39,7 +39,7 @@
 //! }
 //! ```
 //!
-//! The README and the pages of [`vendor`](#features) have the same with a token endpoint and a real HTTP
+//! The README and the pages of [`vendor`](#features) do the same with a token endpoint and a real HTTP
 //! client.
 //!
 //! # The parts
@@ -55,14 +55,13 @@
 //!
 //! # What happens to a request
 //!
-//! If the cache holds a fresh token, the header is put in and the inner service is called: no box, no
-//! task, no lock that is held across an await, no allocation but the header map's own. A token that
-//! is due for refresh is used too, and one request starts the refresh in the background. A request
-//! waits only if there is no usable token, and gives back the inner service's readiness before it
-//! does.
+//! If the cache holds a fresh token, the header is added and the inner service is called: no task, and no
+//! lock that is held across an await. A token that is due for refresh is used too, and one request starts
+//! the refresh in the background. A request waits only if there is no usable token, and gives back the
+//! inner service's readiness before it does.
 //!
-//! If the resource server rejects the token, the token is refreshed, once for everyone who was
-//! rejected. The request is then sent again if its body allows: by default only if it is empty, see
+//! If the resource server rejects the token, the token is refreshed, once for all rejected requests. Each
+//! is then sent again if its body allows: by default only if it is empty, see
 //! [`Replay`](replay::Replay).
 //!
 //! Requests fail closed: one that should have a token is never sent without. The token goes only to
@@ -73,7 +72,7 @@
 //!
 //! # In an SDK
 //!
-//! The cache hides its fetcher's type, so that a client's type can be named:
+//! `TokenCache` hides the fetcher's type, so the type of a client that contains one can be named:
 //!
 //! ```
 //! use tower::Layer;
@@ -97,7 +96,7 @@
 //! }
 //! ```
 //!
-//! Or it is boxed like any other service:
+//! Or box it like any other service:
 //!
 //! ```
 //! use bytes::Bytes;
@@ -149,9 +148,9 @@
 //!
 //! # What it costs
 //!
-//! With [`replay::Never`] little more than a header that never changes. The default,
-//! [`replay::IfEmpty`], also copies the headers of each request without a body. [`docs::performance`]
-//! has the details.
+//! The default, [`replay::IfEmpty`], keeps a copy of the head of each request without a body, which takes
+//! two allocations. [`replay::Never`] keeps nothing, and takes about 200 instructions more than a header that
+//! never changes. [`docs::performance`] has the details.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -25,8 +25,7 @@ use crate::{
 
 /// Sends every request with a valid access token. Made by [`OAuthLayer`](crate::OAuthLayer).
 ///
-/// With a token at hand a request takes no detour: the header is put in and the inner service is
-/// called. Otherwise the service gives back the inner service's readiness, waits for a token, and
+/// If there is a usable token, the header is added and the inner service is called at once. Otherwise the service gives back the inner service's readiness, waits for a token, and
 /// only then gets ready again, so that a fetcher that shares a limited client with it cannot
 /// deadlock.
 ///
@@ -54,8 +53,8 @@ use crate::{
 ///
 /// # The inner service
 ///
-/// [`HttpService`] lists what it must be; most of all it must be `Clone`. The requests' bodies are
-/// what the [`Replay`] policy takes. The default, [`IfEmpty`], needs a default body to send again,
+/// [`HttpService`] lists what it must be; above all it must be `Clone`. The [`Replay`] policy decides
+/// which request bodies are accepted. The default, [`IfEmpty`], needs a default body to send again,
 /// and says so for one that has none:
 ///
 /// ```text
@@ -70,13 +69,14 @@ use crate::{
 ///
 /// # Errors
 ///
-/// The response future fails with the inner service's own error or with an [`Error`]. The type is
-/// `tower::BoxError` for both, and [`Error::find`] finds ours. `poll_ready` only ever fails with the
+/// The response future fails with the inner service's own error or with an [`Error`]. Both come as
+/// `tower::BoxError`, and [`Error::find`] finds ours. `poll_ready` only ever fails with the
 /// inner service's error, since a `tower::buffer` above would not recover from one.
 ///
-/// A response that rejects the token is given as it came if there is no other token. But it holds its
-/// place in a limit or in an HTTP/2 window, so it is dropped if another token takes longer than a second;
-/// if none comes, the error is one of the kind [`ErrorKind::Rejected`], which has its status.
+/// A response that rejects the token is returned as it came if there is no other token. But it occupies
+/// a place in a limit or in an HTTP/2 window, so it is dropped if the wait for another token takes
+/// longer than a second. If none comes then, the error is of the kind [`ErrorKind::Rejected`] and has
+/// the response's status.
 pub struct OAuthService<S, T = TokenCache, R = IfEmpty> {
     inner: S,
     replay: R,

@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind};
 ///
 /// The secret is overwritten in memory when the last copy is dropped. Nothing shows it but
 /// [`expose_secret`](Self::expose_secret) and [`header_value`](Self::header_value): `Debug` prints
-/// the identity and the times, and there is no `Display`.
+/// the id and the times, and there is no `Display`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -118,10 +118,10 @@ impl Token {
     }
 
     /// Sets when to refresh it, counted from the moment it was asked for, if the server's
-    /// documentation wants another time than the cache's usual four fifths of its usable time.
+    /// documentation asks for a time other than the cache's usual four fifths of its usable time.
     ///
-    /// At least a second, and at most 95 % of the time in which it can be used: whatever stands
-    /// here, it is refreshed before it expires.
+    /// The cache limits it to at least a second and at most 95 % of the time in which the token can be
+    /// used, so the token is always refreshed before it expires.
     #[must_use]
     pub fn with_refresh_after(mut self, refresh_after: Duration) -> Self {
         self.refresh_after = Some(refresh_after);
@@ -137,7 +137,7 @@ impl Token {
         self
     }
 
-    /// A number that no other token of this process has. Clones share it.
+    /// A number that is unique in this process. Clones share it.
     pub fn id(&self) -> u64 {
         self.shared.id
     }

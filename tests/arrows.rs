@@ -139,7 +139,7 @@ const MAP: &[Room] = &[
             ("entry", &["store", "tokens", "value"]),
             ("fetcher", &["entry", "store", "tokens"]),
             ("layer", &["fetcher", "store", "tokens"]),
-            ("fingerprint", &["store", "tokens"]),
+            ("fingerprint", &["keys", "store", "tokens"]),
         ],
     ),
     (

@@ -86,7 +86,7 @@ impl TokenCache {
     /// A cache that holds this token for ever: it is sent whatever its lifetime, nothing is
     /// fetched, and rejections are ignored. Needs no runtime.
     ///
-    /// So one type serves a client whose token is fetched and one whose token is given:
+    /// So one type serves clients whose token is fetched and clients whose token is given:
     ///
     /// ```
     /// # use tower::BoxError;
@@ -153,7 +153,7 @@ impl TokenCache {
     /// # let is_accepted = |_| false;
     /// let mut lease = tokens.lease().await?;
     /// if !is_accepted(lease.header_value()) {
-    ///     // `None`: there is no other token to be had now.
+    ///     // `None`: no other token is available now.
     ///     if let Some(another) = lease.reject().await? {
     ///         lease = another;
     ///     }
@@ -188,8 +188,8 @@ impl TokenCache {
         Some(lease?.header_value())
     }
 
-    /// Gets another token now, whatever the rules say: when a wrong secret has been mended, or a key
-    /// was rotated.
+    /// Gets another token now, whatever the rules say: after a wrong secret has been corrected, or a key
+    /// has been rotated.
     ///
     /// It takes the token of the fetch that is in progress. If there is none, or it fails, or it
     /// brings the token that was held before, it makes one fetch more, with
@@ -232,7 +232,7 @@ impl TokenCache {
         acquire.poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// What the cache is in now, for health checks and metrics. Fetches nothing.
+    /// The cache's state now, for health checks and metrics. Fetches nothing.
     pub fn status(&self) -> CacheStatus {
         CacheStatus::of(&self.handle.core)
     }

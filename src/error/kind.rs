@@ -4,38 +4,38 @@
 pub enum ErrorKind {
     /// A value in the configuration cannot be used; [`Error::field`](crate::Error::field) names it.
     Config,
-    /// The deadline of a gRPC call, its `grpc-timeout`, passed before it could be sent with a token. It
-    /// was not sent, or not sent again.
+    /// The deadline of a gRPC call, its `grpc-timeout`, passed before it could be sent with a token. The
+    /// call was not sent, or not sent again.
     DeadlineExceeded,
     /// The authorization server refused to issue a token. It will refuse again until someone changes
     /// something (RFC 6749 §5.2).
     Denied,
-    /// No token stayed usable for as long as the inner service took to become ready.
+    /// Each token expired before the inner service became ready.
     Expired,
     /// The fetcher failed before it sent a request, for example because the file or the environment
-    /// variable of a secret is missing, or with an error that is not of this crate,
-    /// whose text is then part of ours and which is its [`source`](std::error::Error::source).
+    /// variable of a secret is missing; or it failed with an error of another type, which is then the
+    /// [`source`](std::error::Error::source) of this one and part of its text.
     Fetcher,
     /// The request would have taken a token over plain HTTP to another machine. It was not sent.
     InsecureOrigin,
     /// The token endpoint responded, but not with a token that can be used.
     InvalidResponse,
-    /// A token must be fetched, and there is no tokio runtime with timers here.
+    /// A token has to be fetched, and there is no tokio runtime with timers here.
     NoRuntime,
     /// The fetcher panicked.
     Panicked,
     /// The fetcher asked the cache that it fetches for.
     Recursive,
-    /// The resource server rejected the token, and the request could not be sent again. Its response
-    /// was dropped, since another token took longer than a second;
+    /// The resource server rejected the token, and the request could not be sent again. The response
+    /// was dropped, because getting another token took longer than a second;
     /// [`Error::response_status`](crate::Error::response_status) has its status. The cause, if there is
     /// one, says why there is no other token.
     Rejected,
-    /// The fetch took longer than it may.
+    /// The fetch took longer than [`RefreshPolicy::fetch_timeout`](crate::cache::RefreshPolicy::fetch_timeout).
     Timeout,
     /// The request has no room for one more header. It was not sent.
     TooManyHeaders,
-    /// The token endpoint could not be reached, or said that it is not available now.
+    /// The token endpoint could not be reached, or said that it is unavailable now.
     Unavailable,
 }
 
@@ -68,8 +68,8 @@ impl ErrorKind {
             }
             Self::Denied => "the authorization server refused to issue an access token",
             Self::Expired => {
-                "each access token expired before the inner service was ready; \
-                 the service takes longer to get ready than a token lives"
+                "every access token expired before the inner service became ready; \
+                 the service takes longer to become ready than a token lives"
             }
             Self::Fetcher => "the token fetcher failed",
             Self::InsecureOrigin => {
@@ -78,7 +78,7 @@ impl ErrorKind {
             }
             Self::InvalidResponse => "the token endpoint's response has no usable access token",
             Self::NoRuntime => {
-                "an access token must be fetched, but there is no tokio runtime with timers here; \
+                "an access token has to be fetched, but there is no tokio runtime with timers here; \
                  call this inside a runtime that was built with `enable_all`"
             }
             Self::Panicked => "the token fetcher panicked",
@@ -87,9 +87,9 @@ impl ErrorKind {
                  send its requests through a client without this `OAuthLayer`"
             }
             Self::Rejected => {
-                "the resource server rejected the access token, and there was no other one in time; \
-                 its response was dropped after a second; check the token endpoint, \
-                 and what the resource server accepts"
+                "the resource server rejected the access token, and no other token came in time; \
+                 the response was dropped after a second; check the token endpoint, \
+                 and which tokens the resource server accepts"
             }
             Self::Timeout => "fetching an access token took too long",
             Self::TooManyHeaders => {

@@ -17,11 +17,11 @@ pub(crate) type TimeLeft = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// Why there is no token, or why a request was not sent.
 ///
-/// It is cheap to clone: everyone who waited for one fetch gets the same error, and its clones share
+/// It is cheap to clone: all callers that waited for one fetch get the same error, and its clones share
 /// one [`source`](StdError::source). It never holds a secret, a token, or the body of a response.
 ///
 /// The error of a request through an [`OAuthService`](crate::OAuthService) is a `tower::BoxError`,
-/// since it may also be the inner service's. [`Error::find`] finds ours, however deep other layers
+/// since it may also be the inner service's. [`Error::find`] finds ours, however deeply other layers
 /// wrapped it:
 ///
 /// ```
@@ -75,7 +75,7 @@ impl Error {
         self.with(|details| details.status = Some(status))
     }
 
-    /// Sets the error code of RFC 6749 §5.2, for example `invalid_client`.
+    /// Sets the token endpoint's error code, for example `invalid_client` (RFC 6749 §5.2).
     #[must_use]
     pub fn with_oauth_code(self, code: impl Into<String>) -> Self {
         let code = code.into().into_boxed_str();
@@ -89,7 +89,7 @@ impl Error {
         self.with(|details| details.description = Some(description))
     }
 
-    /// Sets what its reader should check. It is printed, so it must hold no secret.
+    /// Sets what the reader of the error should check. It is printed, so it must hold no secret.
     #[must_use]
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         let hint = hint.into().into_boxed_str();
@@ -164,18 +164,20 @@ impl Error {
         self.details.response_status
     }
 
-    /// The error code of RFC 6749 §5.2 in its standard spelling, if the response held one.
+    /// The error code that the token endpoint sent, if it sent one. A code of RFC 6749 §5.2 is given in
+    /// its standard spelling (`invalid_client`); any other is kept as it was sent.
     pub fn oauth_code(&self) -> Option<&str> {
         self.details.oauth_code.as_deref()
     }
 
-    /// The token endpoint's own description, escaped, cut, and with secrets removed. For
-    /// [`ErrorKind::Config`] it says what is wrong with the value.
+    /// The token endpoint's own description, shortened to 256 characters, and withheld if it may contain
+    /// a secret. For [`ErrorKind::Config`] it says what is wrong with the value. If no response came, it
+    /// has the host and the cause.
     pub fn description(&self) -> Option<&str> {
         self.details.description.as_deref()
     }
 
-    /// What to check, if anything is known about that. The text is for people, and may change.
+    /// What to check, if that is known. The text is for people, and may change.
     pub fn hint(&self) -> Option<&str> {
         self.details.hint.as_deref()
     }
@@ -185,7 +187,7 @@ impl Error {
         self.details.field
     }
 
-    /// The time from now until the next attempt, `None` if it is not known.
+    /// The time from now until the next attempt, or `None` if it is not known.
     ///
     /// An error that a cache hands out in the cooldown after a failure counts down: two calls a
     /// second apart differ by a second. Elsewhere it is the token endpoint's `Retry-After`.

@@ -16,7 +16,7 @@ pub use self::{
 
 /// How a request is sent again when its token was rejected.
 ///
-/// It is sent three times at most: with a token, with the one before, which may still be good
+/// It is sent at most three times: with a token, with the one before, which may still be good
 /// ([`docs::rules`](crate::docs::rules)), and with the one after both.
 ///
 /// | policy | body it takes | what it does |
@@ -66,17 +66,17 @@ pub use self::{
 pub trait Replay<B> {
     /// The body that the inner service gets.
     type Body;
-    /// What is kept of a request until its response is there.
+    /// What is kept of a request until its response arrives.
     type Kept: Send + 'static;
 
-    /// Takes a request before it has a token. Gives what to send, and what to keep: `None` if the
-    /// request cannot be replayed.
+    /// Takes a request before it has a token. Returns what to send and what to keep, which is `None` if
+    /// the request cannot be replayed.
     fn keep(&self, request: Request<B>) -> (Request<Self::Body>, Option<Self::Kept>);
 
-    /// Makes the request once more, without a token. Gives `None` if it turns out that it cannot be
+    /// Makes the request again, without a token. Returns `None` if it turns out that the request cannot be
     /// replayed.
     ///
-    /// It may be called more than once. From each call on, the bodies of all earlier attempts must
-    /// not look complete to a server that is still reading them.
+    /// It may be called more than once. After each call, the bodies of all earlier attempts must not
+    /// look complete to a server that is still reading them.
     fn again(&self, kept: &mut Self::Kept) -> Option<Request<Self::Body>>;
 }

@@ -5,7 +5,7 @@ use http::Request;
 use crate::replay::Replay;
 
 /// Replays nothing: a rejected token is refreshed for the next request, and the caller gets the
-/// response. Takes any body, and costs nothing.
+/// response as it came. Takes any body, and keeps nothing of a request.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::exhaustive_structs)] // written as a value: `replay(Never)`
 pub struct Never;

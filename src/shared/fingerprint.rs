@@ -1,6 +1,8 @@
 //! A name for what a token endpoint is asked for.
 
-use super::{store::TokenStore, tokens::SharedTokens};
+use ring::hmac;
+
+use super::{keys::Keys, store::TokenStore, tokens::SharedTokens};
 use crate::{error::Error, token_endpoint::endpoint::TokenEndpoint};
 
 impl TokenEndpoint {
@@ -23,5 +25,33 @@ impl TokenEndpoint {
         let mut name = shared.keys.name();
         self.identity(|what, value| name.add(what, value))?;
         Ok(name.finish())
+    }
+}
+
+impl Keys {
+    /// A name for settings that cannot be guessed from it without the key. It goes by the last key, so
+    /// that it stays the same when a new key is put before that.
+    fn name(&self) -> Name {
+        let key: &[u8] = self.0.last().map_or(&[], |key| &*key.key);
+        // Not with the very key that values are encrypted with.
+        let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"tower-oauth: names");
+        Name(hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.as_ref())))
+    }
+}
+
+/// A name that is being made: the HMAC-SHA-256 of settings.
+struct Name(hmac::Context);
+
+impl Name {
+    /// Adds a setting. With their lengths, so that no two lists of settings read the same.
+    fn add(&mut self, what: &str, value: &str) {
+        for part in [what, value] {
+            self.0.update(&(part.len() as u64).to_be_bytes());
+            self.0.update(part.as_bytes());
+        }
+    }
+
+    fn finish(self) -> String {
+        self.0.sign().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }

@@ -1,11 +1,10 @@
-//! What a store holds is encrypted, and under whose name it stands.
+//! The keys that what a store holds is encrypted with.
 
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::{
     aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    hmac,
     rand::{SecureRandom, SystemRandom},
 };
 use zeroize::Zeroizing;
@@ -21,7 +20,7 @@ const VERSION: u8 = 1;
 #[derive(Clone)]
 pub struct EncryptionKey {
     id: String,
-    key: Zeroizing<[u8; 32]>,
+    pub(super) key: Zeroizing<[u8; 32]>,
 }
 
 impl EncryptionKey {
@@ -89,31 +88,5 @@ impl Keys {
         let length = aead.open_in_place(nonce, Aad::from(name), &mut text).ok()?.len();
         text.truncate(length);
         Some(text)
-    }
-
-    /// A name for settings that cannot be guessed from it without the key. It goes by the last key, so
-    /// that it stays the same when a new key is put before that.
-    pub(super) fn name(&self) -> Name {
-        let key: &[u8] = self.0.last().map_or(&[], |key| &*key.key);
-        // Not with the very key that values are encrypted with.
-        let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"tower-oauth: names");
-        Name(hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.as_ref())))
-    }
-}
-
-/// A name that is being made: the HMAC-SHA-256 of settings.
-pub(super) struct Name(hmac::Context);
-
-impl Name {
-    /// Adds a setting. With their lengths, so that no two lists of settings read the same.
-    pub(super) fn add(&mut self, what: &str, value: &str) {
-        for part in [what, value] {
-            self.0.update(&(part.len() as u64).to_be_bytes());
-            self.0.update(part.as_bytes());
-        }
-    }
-
-    pub(super) fn finish(self) -> String {
-        self.0.sign().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }

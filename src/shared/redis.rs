@@ -106,7 +106,7 @@ pub struct RedisStore {
 
 #[derive(Clone)]
 enum Server {
-    One(Client),
+    One(Arc<Client>),
     Cluster(Arc<ClusterClient>),
 }
 
@@ -125,7 +125,7 @@ impl RedisStore {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is no such URL, or if it is `rediss://`
     /// and the program has installed no rustls provider.
     pub fn new(url: impl AsRef<str>) -> Result<Self, Error> {
-        Ok(Self::of(Server::One(Client::open(checked(url.as_ref())?).map_err(invalid)?)))
+        Ok(Self::of(Server::One(Arc::new(Client::open(checked(url.as_ref())?).map_err(invalid)?))))
     }
 
     /// The store in the cluster of which these are some nodes.
@@ -158,7 +158,10 @@ impl RedisStore {
                 let config = ConnectionManagerConfig::new()
                     .set_connection_timeout(Some(CONNECT_TIME))
                     .set_number_of_retries(1);
-                Connection::One(ConnectionManager::new_lazy_with_config(client.clone(), config)?)
+                Connection::One(ConnectionManager::new_lazy_with_config(
+                    Client::clone(client),
+                    config,
+                )?)
             }
             Server::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
         };

@@ -19,7 +19,7 @@ impl TokenEndpointBuilder {
     /// `socks5` or `socks5h`, and the host and port. Its user name and password may be in the URL,
     /// which is a secret. By default the environment decides; see [`build`](Self::build).
     ///
-    /// To a server with https it is asked for a tunnel (`CONNECT`), and sees neither secret nor token.
+    /// For an https server it is asked for a tunnel (`CONNECT`), and sees neither secret nor token.
     pub fn proxy(mut self, url: impl Into<Secret>) -> Self {
         self.client.proxy = Some(url.into());
         self
@@ -71,11 +71,10 @@ impl TokenEndpointBuilder {
     /// # TLS
     ///
     /// The platform decides which certificates are trusted, and
-    /// [`ca_certificate`](Self::ca_certificate) adds some;
-    /// [`client_identity`](Self::client_identity) is for servers that want a certificate of the client.
-    /// The cryptography is that of the provider
-    /// which the program installed as rustls' default; without one, that of the feature `client`
-    /// (aws-lc-rs), else of `client-ring`. A provider that a feature turns on is one more for the whole
+    /// [`ca_certificate`](Self::ca_certificate) adds some. A server that wants a certificate of the
+    /// client gets [`client_identity`](Self::client_identity). The cryptography comes from the provider
+    /// that the program installed as rustls' default. Without one it comes from the feature `client`
+    /// (aws-lc-rs), else from `client-ring`. A provider that a feature turns on is one more for the whole
     /// program, and `ClientConfig::builder()` panics where there are two and none is installed. So a
     /// program on ring takes `client-ring`, and a library takes `client-no-provider`.
     ///
@@ -97,8 +96,8 @@ impl TokenEndpointBuilder {
         TokenEndpoint { without_tls, ..endpoint }.with_tls_if_needed()
     }
 
-    /// Takes out the HTTP client that [`build`](Self::build) would use, for layers of yours around it.
-    /// What they make of it goes to [`build_with`](Self::build_with); for layers on
+    /// Takes out the HTTP client that [`build`](Self::build) would use, so that you can put layers around
+    /// it. The result goes to [`build_with`](Self::build_with); for layers on
     /// [`EndpointRequest`](super::EndpointRequest)s it goes into an
     /// [`HttpTransport`](super::HttpTransport) first.
     ///

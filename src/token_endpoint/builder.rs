@@ -13,10 +13,10 @@ use super::{
     value::Value,
 };
 
-/// The settings of a [`TokenEndpoint`](crate::TokenEndpoint): how it wants to be asked, and how its
+/// The settings of a [`TokenEndpoint`](crate::TokenEndpoint): how requests to it are made, and how its
 /// responses are read.
 ///
-/// Nothing is checked until it is built. `Debug` shows neither the URL nor what is a [`Secret`].
+/// Nothing is checked until it is built. `Debug` shows neither the URL nor any [`Secret`].
 #[cfg_attr(
     feature = "config",
     doc = "\n# From a configuration file\n\n\
@@ -163,8 +163,8 @@ impl TokenEndpointBuilder {
         self
     }
 
-    /// Sends no grant type: DQE does not know this parameter, and responds with 500 to any that it
-    /// does not know.
+    /// Sends no grant type: DQE does not know this parameter, and responds with 500 to parameters that
+    /// it does not know.
     pub fn no_grant_type(mut self) -> Self {
         self.template.grant_type = None;
         self
@@ -198,13 +198,13 @@ impl TokenEndpointBuilder {
         self
     }
 
-    /// How the response is written. Default: JSON.
+    /// The format of the response. Default: JSON.
     pub fn response_format(mut self, format: ResponseFormat) -> Self {
         self.reader.format = format;
         self
     }
 
-    /// What the lifetime in the response is counted in. Default: seconds.
+    /// The unit of the lifetime in the response. Default: seconds.
     pub fn lifetime_unit(mut self, unit: LifetimeUnit) -> Self {
         self.reader.unit = unit;
         self
@@ -218,8 +218,8 @@ impl TokenEndpointBuilder {
         self
     }
 
-    /// Accepts tokens of another type than Bearer, and names the scheme to send them with: a server
-    /// that says `JWT` may mean `Bearer`. Without it an unknown type is an error (RFC 6749 §7.1). With an
+    /// Accepts tokens of a type other than Bearer, and names the scheme to send them with: a server
+    /// that says `JWT` may mean `Bearer`. By default an unknown type is an error (RFC 6749 §7.1). With an
     /// empty scheme the token is sent alone, for a header that wants it so. A response that has no type
     /// counts as `Bearer`.
     pub fn token_type(mut self, name: impl Into<String>, scheme: impl Into<String>) -> Self {
@@ -227,16 +227,16 @@ impl TokenEndpointBuilder {
         self
     }
 
-    /// What an error tells its reader to check. `on` is an error code, as
+    /// What an error of this endpoint tells its reader to check. `on` is an error code, as
     /// [`Error::oauth_code`](crate::Error::oauth_code) gives it, or a status: `"invalid_client"`,
-    /// `"40013"`, `"500"`. A hint for the code goes before one for the status. DQE says
+    /// `"40013"`, `"500"`. A hint for the code takes precedence over one for the status. DQE says
     /// `Unsupported Grant Type` where it means the scope.
     pub fn hint(mut self, on: impl Into<String>, hint: impl Into<String>) -> Self {
         self.reader.hints.0.push((on.into(), hint.into()));
         self
     }
 
-    /// Allows plain HTTP to another machine, where everybody on the way can read the secret and the
+    /// Allows plain HTTP to another machine. Everybody on the way can then read the secret and the
     /// tokens; RFC 6749 §3.2 requires TLS. Plain HTTP to this machine is always allowed.
     pub fn insecure_allow_http(mut self) -> Self {
         self.allow_http = true;

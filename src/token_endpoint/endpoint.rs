@@ -59,15 +59,15 @@ pub(super) type Transport = BoxCloneService<EndpointRequest, Response<Bytes>, Bo
 ///
 /// Clones share the settings and the HTTP service. Each call takes a clone of that service, makes it
 /// ready, and calls it: nothing is held while no token is needed. If the connection is closed before
-/// a response came, the call makes one more request at once; nothing else is repeated here, which
-/// `tower::retry` and the cache do. Dropping the future drops the request.
+/// a response comes, the call makes one more request at once. It repeats nothing else: that is for
+/// `tower::retry` and the cache. Dropping the future drops the request.
 ///
 /// # Responses
 ///
 /// Any 2xx of up to 1 MiB with a token of up to 64 KiB is accepted. A byte order mark, trailing
 /// commas, blanks around the token, unknown fields, a scope that was not asked for, and a lifetime
 /// that is a string or a float do no harm. If the lifetime is missing or cannot be read, the cache's
-/// default holds; a negative one counts as 0, and a longer one than a year as a year;
+/// default holds; a negative one counts as 0, and one longer than a year as a year;
 /// [`LifetimeUnit`](crate::token_endpoint::LifetimeUnit) says which numbers are points in time. A
 /// `token_type` that is missing or is `Bearer` or `BearerToken`, in any case, means `Bearer`.
 ///
@@ -84,13 +84,13 @@ pub(super) type Transport = BoxCloneService<EndpointRequest, Response<Bytes>, Bo
 ///   [`Secret`](crate::token_endpoint::Secret) cannot be read.
 ///
 /// [`oauth_code`](Error::oauth_code) and [`description`](Error::description) are what the server
-/// said, in RFC 6749's form or in another: `errorCode`, `errcode`, `fault`, a list, something nested,
-/// XML, or plain text. A code of the standard is given in its standard spelling, any other as it is.
-/// If no response came, the description has the host and the cause.
+/// said, in RFC 6749's form or in another: `errorCode`, `errcode`, `fault`, a list, nested objects,
+/// XML, or plain text. A code of the standard is given in its standard spelling, any other as it was
+/// sent. If no response came, the description has the host and the cause.
 ///
-/// What may hold a secret is not shown: a text that holds the longest run of letters and digits of a
-/// secret, or of its base64 or hexadecimal form, is withheld, and only status and code are left. If a
-/// secret has no such run of at least 8, every text is withheld.
+/// A text that may contain a secret is not shown: if it contains the longest run of letters and digits
+/// of a secret, or of its base64 or hexadecimal form, it is withheld, and only status and code are left.
+/// If no such run of a secret has at least 8 characters, every text is withheld.
 #[doc(alias = "ClientCredentials")]
 #[doc(alias = "client_credentials")]
 #[doc(alias = "clientcredentials")]

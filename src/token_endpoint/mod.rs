@@ -1,5 +1,5 @@
-//! The HTTP fetcher in parts: how a token endpoint (RFC 6749 §3.2) is asked, and how its responses
-//! are read.
+//! The parts of the HTTP fetcher: how requests to a token endpoint (RFC 6749 §3.2) are made, and how its
+//! responses are read.
 //!
 //! [`TokenEndpoint`](crate::TokenEndpoint) is made by a [`TokenEndpointBuilder`]. Layers of your own
 //! go between it and [`HttpTransport`], where a request is still an [`EndpointRequest`]: names and

@@ -18,8 +18,8 @@ const LONGEST: u64 = 64 * 1024;
 /// A secret, or where to find it: the client's own, or the value of an id, a parameter or a header.
 ///
 /// An environment variable and a file are read again for every token, so a rotated secret needs no
-/// restart. `Debug` shows where a secret comes from, never what it is, and no error shows a server's
-/// words that contain it.
+/// restart. `Debug` shows where a secret comes from, never what it is, and no error repeats a server's
+/// text that contains it.
 ///
 /// ```
 /// use tower_oauth::token_endpoint::Secret;

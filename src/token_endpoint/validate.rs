@@ -16,7 +16,8 @@ use crate::{error::Error, origin::keeps_secrets};
 pub(super) fn validate(builder: &TokenEndpointBuilder) -> Result<Uri, Error> {
     #[cfg(feature = "client-no-provider")]
     if let Some(field) = builder.client.is_set() {
-        let why = "it is for the client that `build` makes, and here another one is used";
+        let why =
+            "it applies only to the client that `build` makes, and another client is used here";
         return Err(Error::config(field, why));
     }
     let uri = url(&builder.url, builder.allow_http)?;
@@ -63,7 +64,7 @@ fn template(template: &Template) -> Result<(), Error> {
         }
     }
     if ![Method::GET, Method::POST].contains(&template.method) {
-        return Err(Error::config("method", "a token endpoint takes POST or GET"));
+        return Err(Error::config("method", "it must be POST or GET"));
     }
     if template.method == Method::GET && template.param_encoding() != ParamEncoding::Query {
         return Err(Error::config("param_encoding", "a GET request has no body; use query"));

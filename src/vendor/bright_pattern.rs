@@ -41,8 +41,8 @@ use crate::{
 /// }
 /// ```
 ///
-/// The other features for `build`, and [`build_with`](TokenEndpointBuilder::build_with) without any, are
-/// on [the front page](crate#features).
+/// [The front page](crate#features) lists the other features that `build` works with.
+/// [`build_with`](TokenEndpointBuilder::build_with) needs none of them.
 ///
 /// The host is also the scope, with the port if you give one. If your tenant has another name, set it
 /// with [`scope`](TokenEndpointBuilder::scope).

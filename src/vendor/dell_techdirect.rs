@@ -45,8 +45,8 @@ const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 /// }
 /// ```
 ///
-/// The other features for `build`, and [`build_with`](TokenEndpointBuilder::build_with) without any, are
-/// on [the front page](crate#features).
+/// [The front page](crate#features) lists the other features that `build` works with.
+/// [`build_with`](TokenEndpointBuilder::build_with) needs none of them.
 ///
 /// The Warranty API has no sandbox: use production. Self-Dispatch, Technical Support Requests and the
 /// two case searches have one: [`dell_techdirect_sandbox`].
@@ -59,7 +59,7 @@ const SANDBOX: &str = "https://apigtwb2cnp.us.dell.com/auth/oauth/v2/token";
 /// # Lifetime
 ///
 /// An hour. Dell asks that one token be used for all calls of that hour, so it is refreshed as late
-/// as is safe: after 55 minutes, or up to 10 % earlier by chance.
+/// as is safe: after 55 minutes, minus a random jitter of up to 10 %.
 ///
 /// # Errors
 ///
@@ -90,11 +90,11 @@ pub fn dell_techdirect(
         .refresh_after(Duration::from_secs(55 * 60))
         .hint(
             "400",
-            "check Client ID, Client Secret and the endpoint, production or sandbox; \
-             APIs_TechDirect@Dell.com helps",
+            "check Client ID, Client Secret and the endpoint (production or sandbox), or \
+             write to APIs_TechDirect@Dell.com",
         )
         .hint("401", "check where the secret is sent (`auth`): in the body or as Basic")
-        .hint("500", "if it lasts, APIs_TechDirect@Dell.com helps")
+        .hint("500", "if it persists, write to APIs_TechDirect@Dell.com")
 }
 
 /// Dell `TechDirect`'s sandbox; otherwise as [`dell_techdirect`].

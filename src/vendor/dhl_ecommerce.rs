@@ -45,13 +45,13 @@ const SANDBOX: &str = "https://api-sandbox.dhlecs.com";
 /// }
 /// ```
 ///
-/// The other features for `build`, and [`build_with`](TokenEndpointBuilder::build_with) without any, are
-/// on [the front page](crate#features).
+/// [The front page](crate#features) lists the other features that `build` works with.
+/// [`build_with`](TokenEndpointBuilder::build_with) needs none of them.
 ///
 /// # Lifetime
 ///
 /// An hour today; DHL will announce it if it falls below 30 minutes. DHL recommends a refresh every
-/// 15 to 30 minutes: it happens after 18 to 20 minutes (20, or up to 10 % earlier by chance), or
+/// 15 to 30 minutes: it happens after 18 to 20 minutes (20, minus a random jitter of up to 10 %), or
 /// sooner if the lifetime shrinks.
 ///
 /// # Errors

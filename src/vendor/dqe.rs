@@ -43,8 +43,8 @@ use crate::{
 /// }
 /// ```
 ///
-/// The other features for `build`, and [`build_with`](TokenEndpointBuilder::build_with) without any, are
-/// on [the front page](crate#features).
+/// [The front page](crate#features) lists the other features that `build` works with.
+/// [`build_with`](TokenEndpointBuilder::build_with) needs none of them.
 ///
 /// # Lifetime
 ///
@@ -93,10 +93,10 @@ pub fn dqe(
         .hint("invalid_request", "check that licence code, secret and scope are not empty")
         .hint(
             "invalid_client",
-            "check the licence code, which is wrong, expired or out of scope, or the secret",
+            "check the licence code, which may be wrong, expired or out of scope, and the secret",
         )
         .hint("unauthorized_client", "check that the licence covers the scope")
-        .hint("unsupported_grant_type", "check the scope: this is how DQE calls an unknown one")
+        .hint("unsupported_grant_type", "check the scope: this is what DQE calls an unknown one")
         .hint("500", "check the names of the parameters: this is how DQE responds to unknown ones")
         .inherited()
 }

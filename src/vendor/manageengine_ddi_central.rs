@@ -56,16 +56,16 @@ use crate::{
 /// }
 /// ```
 ///
-/// The other features for `build`, and [`build_with`](TokenEndpointBuilder::build_with) without any, are
-/// on [the front page](crate#features).
+/// [The front page](crate#features) lists the other features that `build` works with.
+/// [`build_with`](TokenEndpointBuilder::build_with) needs none of them.
 ///
 /// # A certificate of its own
 ///
-/// Consoles often have a certificate that no public authority signed. The program above trusts it by
-/// `ca_certificate` for the token, and by the client's roots for
-/// the API. The file holds, in PEM, the console's certificate or that of the authority that signed it.
-/// Without these lines only what the platform trusts is accepted. Do not switch verification off: that
-/// gives the secret to anyone on the way.
+/// Consoles often have a certificate that no public authority signed. In the program above,
+/// `ca_certificate` makes the token request trust it, and the client's roots make the API call trust it.
+/// The file holds, in PEM, the console's certificate or that of the authority that signed it. Without
+/// these lines only what the platform trusts is accepted. Do not switch verification off: that gives the
+/// secret to anyone on the way.
 ///
 /// The certificate must have the console's address as a subject alternative name, and a self-signed one
 /// must not be a certificate authority's, which is what `openssl req -x509` makes by default. This

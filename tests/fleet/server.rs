@@ -92,6 +92,7 @@ impl Drop for Redis {
     }
 }
 
+#[allow(clippy::zombie_processes)] // only a test that fails leaves one
 fn run(port: u16, folder: &Path, options: &[&str]) -> Option<Child> {
     let mut child = Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])

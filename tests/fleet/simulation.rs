@@ -1,7 +1,7 @@
 //! Large fleets over a store whose responses take a millisecond, and a token endpoint whose responses
 //! take 280.
 
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 use http::StatusCode;
 use tokio::{
@@ -145,11 +145,11 @@ async fn a_thousand_rejections_make_one_token_request() {
     assert_eq!(server.token_requests(), 2);
 }
 
-/// Ten hours of a fleet that sends requests all the time: one refresh for all each time.
+/// Three hours of a fleet that sends requests all the time: one refresh for all each time.
 #[tokio::test(start_paused = true)]
 async fn a_fleet_refreshes_its_token_once_for_all() {
     let (server, store) = (endpoint(secs(600)), store());
-    let (hours, size) = (10, 50);
+    let (hours, size) = (3, 20);
     let mut sending = JoinSet::new();
     for tokens in replicas(size, &server, &store) {
         let client = client(&server, &tokens);
@@ -168,7 +168,7 @@ async fn a_fleet_refreshes_its_token_once_for_all() {
     sending.join_all().await;
     // Of 600 seconds 540 are usable; it is due after four fifths, less up to a tenth by chance.
     let most = u64::from(hours) * 3600 / 388 + 1;
-    assert!((80..=most).contains(&server.token_requests()), "{}", server.token_requests());
+    assert!((24..=most).contains(&server.token_requests()), "{}", server.token_requests());
 }
 
 /// The newest token of a client ends the one before, as with WSO2: every process goes over to it, and
@@ -205,10 +205,43 @@ async fn where_the_same_token_comes_again_a_fleet_asks_as_often_as_one_process()
             while start.elapsed() < HOUR * 10 {
                 let response = client.clone().oneshot(get()).await.unwrap();
                 assert_eq!(response.status(), StatusCode::OK);
-                sleep(secs(5)).await;
+                sleep(secs(20)).await;
             }
         });
     }
     sending.join_all().await;
     assert!(server.token_requests() <= 100, "{}", server.token_requests());
+}
+
+/// Writes the figures of `docs::fleet`:
+/// `cargo test --features shared --test fleet figures -- --ignored`.
+#[tokio::test(start_paused = true)]
+#[ignore = "writes a page of the docs"]
+async fn figures() {
+    let mut page = String::from(
+        "| processes that start at once | token requests | without a store | median wait | longest wait | \
+         steps of the store for each |\n|---|---|---|---|---|---|\n",
+    );
+    let mut picture = String::new();
+    for size in [1, 10, 100, 1_000, 10_000] {
+        let (server, store) = (server(HOUR, ms(220)), store());
+        let asked = ask_all(&replicas(size, &server, &store)).await;
+        let longest = all_well(&asked).as_millis();
+        let mut waits: Vec<_> = asked.iter().map(|(_, wait)| wait.as_millis()).collect();
+        waits.sort_unstable();
+        let (requests, steps) = (server.token_requests(), store.asked() as f64 / size as f64);
+        writeln!(
+            page,
+            "| {size} | {requests} | {size} | {} ms | {longest} ms | {steps:.1} |",
+            waits[size / 2]
+        )
+        .unwrap();
+        let bar = |count: f64| "#".repeat(1 + (10.0 * count.log10()) as usize);
+        writeln!(picture, "{size:>6}  without  {:<42} {size}", bar(size as f64)).unwrap();
+        writeln!(picture, "        shared   {:<42} {requests}", bar(requests as f64)).unwrap();
+    }
+    let page =
+        format!("{page}\nToken requests, on a logarithmic scale:\n\n```text\n{picture}```\n");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/fleet_figures.md");
+    std::fs::write(file, page).unwrap();
 }

@@ -235,7 +235,7 @@ async fn a_server_that_is_not_there() {
     assert_eq!(error.description(), Some(&*format!("{authority}: connection refused")));
     leaks_nothing(Some(&error), &[]);
     for (url, description) in [
-        ("https://no-such-host.invalid", "the host's name is not known (DNS)"),
+        ("https://no-such-host.invalid", "the host name cannot be resolved (DNS)"),
         (
             &server(Form::Text).await.base_url().replace("http:", "https:"),
             "the server does not speak TLS",

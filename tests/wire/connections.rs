@@ -163,7 +163,7 @@ async fn why_there_is_no_response() {
     let unknown = "https://no-such-host.invalid/token".to_owned();
     for (trusted, url, host, cause, hint) in [
         (&plain, nobody, "127.0.0.1", "connection refused", "host and the port"),
-        (&plain, unknown, "no-such-host.invalid", "not known (DNS)", "the host in `url`"),
+        (&plain, unknown, "no-such-host.invalid", "cannot be resolved (DNS)", "the host in `url`"),
         (&plain, https(plain.url()), "127.0.0.1", "does not speak TLS", "scheme and the port"),
         (&plain, http(secure.url()), "127.0.0.1", "does not speak HTTP", "scheme and the port"),
         (&plain, secure.url().into(), "127.0.0.1", "not trusted", "`ca_certificate`"),

@@ -594,7 +594,7 @@ async fn the_cause_without_the_url() {
         (
             io::ErrorKind::Other,
             "failed to lookup address information: s3cr3t",
-            "the host's name is not known (DNS)",
+            "the host name cannot be resolved (DNS)",
         ),
         (
             io::ErrorKind::InvalidData,

@@ -55,7 +55,7 @@ pub(super) fn add_to(
 }
 
 pub(super) fn parse(field: &'static str, name: &str) -> Result<HeaderName, Error> {
-    name.parse().map_err(|_| Error::config(field, format!("{name:?} is not a header name")))
+    name.parse().map_err(|_| Error::config(field, format!("{name:?} is not a valid header name")))
 }
 
 /// A header's value that is overwritten in memory when it is dropped, and that nothing prints.
@@ -66,7 +66,7 @@ pub(super) fn sensitive(
 ) -> Result<HeaderValue, Error> {
     let bytes = Bytes::from_owner(Zeroizing::new(value.as_bytes().to_vec()));
     let mut value = HeaderValue::from_maybe_shared(bytes).map_err(|_| {
-        Error::config(field, format!("the header {name} cannot carry all of its characters"))
+        Error::config(field, format!("it contains characters that the header {name} cannot carry"))
     })?;
     value.set_sensitive(true);
     Ok(value)

@@ -140,7 +140,7 @@ impl Template {
 pub(crate) fn refuse_control(field: &'static str, text: &str) -> Result<(), Error> {
     match text.chars().find(|char| char.is_control()) {
         None => Ok(()),
-        Some('\r' | '\n') => Err(Error::config(field, "it has a line break in it")),
-        Some(_) => Err(Error::config(field, "it has a control character in it")),
+        Some('\r' | '\n') => Err(Error::config(field, "it contains a line break")),
+        Some(_) => Err(Error::config(field, "it contains a control character")),
     }
 }

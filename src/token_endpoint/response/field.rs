@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 pub enum ResponseField {
     /// `access_token` (RFC 6749 §5.1).
     AccessToken,
-    /// The code of an error: `error` (RFC 6749 §5.2), and where else servers are known to have it.
+    /// The code of an error: `error` (RFC 6749 §5.2), and the other places where servers put it.
     Error,
-    /// What an error says in words: `error_description` (RFC 6749 §5.2), and where else servers are
-    /// known to have it.
+    /// The text of an error: `error_description` (RFC 6749 §5.2), and the other places where servers put
+    /// it.
     ErrorDescription,
     /// `expires_in` (RFC 6749 §5.1).
     ExpiresIn,

@@ -14,10 +14,10 @@ const LONGEST: f64 = 365.0 * 24.0 * 60.0 * 60.0;
 const EPOCH_SECONDS: f64 = 1e9;
 const EPOCH_MILLISECONDS: f64 = 1e12;
 
-/// What the lifetime in a response is counted in.
+/// The unit of the lifetime in a response.
 ///
 /// A point in time is compared with the response's `Date`, or with the wall clock if it has none.
-/// What makes no sense, such as a point in time that is long past, is no lifetime: the cache's default
+/// A value that makes no sense, such as a point in time long past, is ignored: the cache's default
 /// holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "config", derive(serde::Deserialize), serde(rename_all = "snake_case"))]

@@ -62,7 +62,7 @@ fn is_end(kind: io::ErrorKind) -> bool {
 }
 
 const CLOSED: &str = "the connection was closed before a response came";
-const NO_NAME: &str = "the host's name is not known (DNS)";
+const NO_NAME: &str = "the host name cannot be resolved (DNS)";
 
 const CHECK_NAME: &str = "check the host in `url`, and the network or VPN";
 const CHECK_PORT: &str = "check the host and the port of `url`";
@@ -70,20 +70,17 @@ const CHECK_SCHEME: &str = "check the scheme and the port of `url`";
 const CHECK_NETWORK: &str = "check the network, the proxy and the firewall";
 #[cfg(feature = "client-no-provider")]
 const CHECK_PROXY: &str = "check the proxy, and the user name and password in its URL";
-const CHECK_CLOCK: &str =
-    "check this machine's clock, and whether the server has a new certificate";
-const TRUST: &str = "a certificate that the platform does not know is added with `ca_certificate`";
-const NO_CA: &str =
-    "it needs one of its own: `openssl req -x509 -addext basicConstraints=critical,CA:FALSE`";
-const NAME: &str =
-    "it needs the host's name: `openssl req -addext subjectAltName=DNS:<host>`, or `IP:<address>`";
-const CLIENT: &str = "check the host in `url`, and whether the server wants a certificate of the \
-                      client, and knows it (`client_identity`)";
+const CHECK_CLOCK: &str = "check this machine's clock and the dates of the server's certificate";
+const TRUST: &str = "add a certificate that the platform does not know with `ca_certificate`";
+const NO_CA: &str = "the server needs a certificate of its own: `openssl req -x509 -addext basicConstraints=critical,CA:FALSE`";
+const NAME: &str = "the certificate must name the host: `openssl req -addext subjectAltName=DNS:<host>`, or `IP:<address>`";
+const CLIENT: &str = "check the host in `url`, and whether the server asks for a client certificate \
+                      and knows it (`client_identity`)";
 
 /// What rustls, hyper, hyper-util and resolvers say, in lower case; what it means; what to check.
 const KNOWN: [(&str, &str, &str); 13] = [
     ("unknownissuer", "the server's certificate is not trusted (UnknownIssuer)", TRUST),
-    ("causedasendentity", "the server's certificate is that of a certificate authority", NO_CA),
+    ("causedasendentity", "the server presents the certificate of a certificate authority", NO_CA),
     ("not valid for name", "the server's certificate does not name the host", NAME),
     ("certificate expired", "the server's certificate has expired", CHECK_CLOCK),
     ("certificate not valid yet", "the server's certificate is not valid yet", CHECK_CLOCK),
@@ -94,7 +91,7 @@ const KNOWN: [(&str, &str, &str); 13] = [
     ("dns error", NO_NAME, CHECK_NAME),
     ("lookup address", NO_NAME, CHECK_NAME),
     ("connection refused", "connection refused", CHECK_PORT),
-    ("authorization required", "it wants a user name and a password", CHECK_NETWORK),
+    ("authorization required", "it requires a user name and a password", CHECK_NETWORK),
 ];
 
 /// What they say if a connection ended too early.

@@ -33,8 +33,8 @@ const LONGEST_RESPONSE: usize = 1024 * 1024;
 ///
 /// Any status is a response. The error is [`ErrorKind::Unavailable`] if no response came, and its
 /// [`description`](Error::description) has the host and the cause; or it is
-/// [`ErrorKind::InvalidResponse`] if a response with a good status was too long. Of a longer error
-/// response only the head is kept. If the URL had a query, the error has no
+/// [`ErrorKind::InvalidResponse`] if a response with a good status was too long. If an error response
+/// is longer, only its head is kept. If the URL had a query, the error has no
 /// [`source`](std::error::Error::source), because the errors of HTTP clients print URLs. Dropping
 /// the future drops the request.
 ///

@@ -99,7 +99,9 @@ impl Made {
         // Named, because a process with two providers in its dependencies has no default one.
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|cause| no_tls("rustls' provider has neither TLS 1.2 nor 1.3", cause))?
+            .map_err(|cause| {
+                no_tls("rustls' provider supports neither TLS 1.2 nor TLS 1.3", cause)
+            })?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
         let proxy = builder.clone().with_no_client_auth();
@@ -129,7 +131,7 @@ fn provider() -> Result<Arc<CryptoProvider>, Error> {
     installed.or_else(|| Some(Arc::new(ours?()))).ok_or_else(|| {
         Error::config(
             CLIENT,
-            "rustls has no provider of cryptography: install one first, for example with \
+            "rustls has no crypto provider: install one first, for example with \
              `rustls::crypto::ring::default_provider().install_default()`, or turn on the feature \
              `client` or `client-ring` of tower-oauth",
         )

@@ -45,7 +45,8 @@ impl TokenEndpointBuilder {
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) and the name of the file.
     ///
     /// With [`ClientAuth::TlsClientAuth`](super::ClientAuth::TlsClientAuth) it stands in for a secret.
-    /// A server that knows secrets may ask for it all the same. A proxy never gets it.
+    /// A server that knows secrets may ask for it all the same. A proxy never gets it. If the server binds
+    /// its tokens to the certificate (RFC 8705 §3), the client that calls the API has to show it too.
     ///
     /// ```
     /// use tower_oauth::{TokenEndpoint, token_endpoint::{ClientAuth, Secret}};

@@ -12,8 +12,8 @@ impl TokenEndpoint {
     /// It is different for whatever may give another token: the URL, the client's id, how it
     /// authenticates, grant, scopes, audiences, resources, and every other parameter and header with its
     /// value. So two users, two subjects of an exchange or two API keys never share one. Secret
-    /// values count as they are now. Only the client's own secret does not count, so that processes
-    /// share a token while it is rotated.
+    /// values count as they are now, and so does what of a response is the token. The client's own secret
+    /// does not count, so that processes share a token while it is rotated; nor does the `User-Agent`.
     ///
     /// Nothing of these can be guessed from the name by whoever has not got the encryption key.
     ///

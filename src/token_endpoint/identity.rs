@@ -7,16 +7,22 @@ use crate::error::Error;
 
 impl TokenEndpoint {
     /// Gives each setting that may decide what token comes: its name and its value as it is now. The
-    /// client's own secret is none of them.
+    /// client's own secret is none of them, and neither is the `User-Agent`: it names a version, and a
+    /// rollout must not split the fleet.
     pub(crate) fn identity(&self, mut add: impl FnMut(&str, &str)) -> Result<(), Error> {
         let template = &self.settings.builder.template;
-        let mut scopes = template.scopes.items.clone();
+        let reader = &self.settings.builder.reader;
+        let mut scopes: Vec<_> =
+            template.scopes.items.iter().flat_map(|scope| scope.split_whitespace()).collect();
         scopes.sort_unstable();
         add("url", &self.settings.uri.to_string());
         add("method", template.method.as_str());
         add("form", &format!("{:?} {:?}", template.param_encoding(), template.auth));
         add("renames", &format!("{:?}", template.renames));
-        add("user_agent", &template.user_agent);
+        add(
+            "response",
+            &format!("{:?} {:?} {:?}", reader.format, reader.places, reader.token_types),
+        );
         template.grant_type.iter().for_each(|grant_type| add("grant_type", grant_type));
         scopes.iter().for_each(|scope| add("scope", scope));
         template.audiences.items.iter().for_each(|audience| add("audience", audience));

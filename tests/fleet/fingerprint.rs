@@ -8,7 +8,7 @@ use tower::service_fn;
 use tower_oauth::{
     ErrorKind, TokenEndpoint,
     shared::{EncryptionKey, MemoryStore, SharedTokens},
-    token_endpoint::{ClientAuth, Secret, TokenEndpointBuilder},
+    token_endpoint::{ClientAuth, ResponseField, Secret, TokenEndpointBuilder},
 };
 
 use crate::key;
@@ -63,6 +63,8 @@ fn no_two_of_these_share_a_name() {
         param("subject_token", "two"),
         param("subject_token2", "one"),
         param("subject", "_tokenone"),
+        endpoint(|it| it.response_field(ResponseField::AccessToken, "id_token")),
+        endpoint(|it| it.token_type("JWT", "Bearer")),
         header("key 1"),
         header("key 2"),
     ];
@@ -78,6 +80,10 @@ fn these_share_a_name() {
     let usual = name(&endpoint(|it| it));
     let rotated = endpoint(|it| it.client_secret("another"));
     assert_eq!(name(&rotated), usual, "the client's own secret does not count");
+    let newer = endpoint(|it| it.user_agent("billing/2"));
+    assert_eq!(name(&newer), usual, "another version of the program");
+    let listed = endpoint(|it| it).derive(|it| it.scope("a b")).unwrap();
+    assert_eq!(name(&listed), usual, "the same scopes in one text");
     let ordered = endpoint(|it| it).derive(|it| it.scope("b").scope("a")).unwrap();
     assert_eq!(name(&ordered), usual, "the order of scopes means nothing");
 }

@@ -1,104 +1,144 @@
-//! How do programs that cannot be changed get tokens, in any language?
+//! How do programs that know nothing of OAuth get tokens? From a small tool beside them. Without
+//! arguments it shows what it does, and needs no network: `cargo run --example sidecar`
 //!
-//! `cargo run --example sidecar -- --config sidecar.toml`; without arguments it shows itself against
-//! servers of its own, and ends.
-//!
-//! A reverse proxy that puts tokens into what it forwards, and an answer to the forward-auth of another
-//! proxy, such as nginx's `auth_request`: `/auth/` and the path say `200` with the `Authorization` to use.
+//! ```sh
+//! cargo run --example sidecar -- --config sidecar.toml
+//! ```
 //!
 //! ```toml
-//! listen = "127.0.0.1:8080"
-//! [[route]]
-//! prefix = "/things"
+//! listen = "127.0.0.1:8080"   # the default; whoever can connect can use the token
+//! keep_authorization = false  # the default: an Authorization of the caller's own is dropped
+//! replay_limit = 65536        # the default: bytes of a request that are kept to send it again
+//!
+//! [[route]]                   # the longest prefix counts, and the path stays as it is
+//! prefix = "/orders"
 //! upstream = "https://api.example.com"
-//! [route.fetcher]
+//!
+//! [fetcher]                   # and [refresh]; see `TokenEndpointBuilder`
 //! url = "https://idp.example.com/oauth2/token"
-//! client_id = "id"
+//! client_id = "orders"
 //! client_secret = { file = "/run/secrets/idp" }
 //! ```
+//!
+//! It is a reverse proxy that adds the token, speaks to the upstream the HTTP version that its caller
+//! speaks (HTTP/1.1 or HTTP/2), and passes WebSockets of HTTP/1.1 on. Where another proxy does that
+//! work, `/auth` gives it the `Authorization` to add: nginx by `auth_request`, Envoy by `ext_authz` with
+//! `path_prefix: /auth`. Without a token it answers 503, which nginx turns into a 500. It does not learn
+//! then whether a token was rejected. `/readyz` and `/metrics` are for probes and Prometheus. These
+//! three paths are never sent on.
+//!
+//! After ctrl-c or SIGTERM it takes no new connections, finishes the requests that it has, and cuts
+//! WebSockets.
+
+mod demo;
+mod proxy;
+#[cfg(test)]
+mod tests;
+
+use std::{fs, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use http::Request;
-use http_body_util::Empty;
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use tokio::{net::TcpListener, sync::oneshot};
-use tower::BoxError;
-use tower_oauth::testing::AuthorizationServer;
+use serde::Deserialize;
+use tokio::{net::TcpListener, select, sync::oneshot, time::sleep};
+use tower::{BoxError, make::Shared, service_fn};
+use tower_oauth::{cache::RefreshPolicy, token_endpoint::TokenEndpointBuilder};
 
-mod config;
-mod proxy;
-mod serve;
+use proxy::Proxy;
 
-use self::{config::Config, proxy::Proxy};
+/// How long requests may take to end after a signal. Kubernetes kills after 30 seconds.
+const GRACE: Duration = Duration::from_secs(25);
 
+/// Sends requests on with an access token, or tells another proxy which one to add.
 #[derive(Parser)]
 struct Arguments {
-    /// The configuration file.
-    #[arg(long)]
-    config: Option<std::path::PathBuf>,
+    /// The configuration, in TOML; without one it shows what it does
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// The configuration file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    listen: Option<SocketAddr>,
+    #[serde(default)]
+    keep_authorization: bool,
+    replay_limit: Option<usize>,
+    #[serde(default, rename = "route")]
+    routes: Vec<Route>,
+    fetcher: TokenEndpointBuilder,
+    #[serde(default)]
+    refresh: RefreshPolicy,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Route {
+    prefix: String,
+    upstream: String,
+}
+
+impl Config {
+    /// Says what is wrong and where, without the line itself: that may be the one with the secret.
+    fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = text[..start].matches('\n').count() + 1;
+            format!("line {line}: {}", error.message())
+        })
+    }
 }
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let Some(path) = Arguments::parse().config else {
-        return demonstrate().await;
-    };
-    let text = std::fs::read_to_string(&path);
-    let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
-    let config = Config::read(&text)?;
-    let listener = TcpListener::bind(config.listen).await?;
-    println!("listening on {}", listener.local_addr()?);
-    serve::serve(Proxy::new(config.route)?, listener, stop()).await;
-    Ok(())
+    let Some(path) = Arguments::parse().config else { return demo::run().await };
+    let named = |why: String| format!("{}: {why}", path.display());
+    let text = fs::read_to_string(&path).map_err(|error| named(error.to_string()))?;
+    let config = Config::parse(&text).map_err(named)?;
+    let listen = config.listen.unwrap_or(([127, 0, 0, 1], 8080).into());
+    let proxy = Proxy::new(config).map_err(|error| named(error.to_string()))?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|error| named(format!("cannot listen on {listen}: {error}")))?;
+    let stop = signal()?;
+    eprintln!("listening on http://{}", listener.local_addr()?);
+    Ok(serve(listener, proxy, stop).await?)
 }
 
-/// What asks a process to end.
-async fn stop() {
+/// Completes after ctrl-c or SIGTERM. From now on neither ends the process by itself.
+fn signal() -> io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
-    if let Ok(mut term) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-    {
-        tokio::select! {
-            _ = term.recv() => {}
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    Ok(async move {
+        #[cfg(unix)]
+        select! {
             _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
         }
-        return;
-    }
-    let _ = tokio::signal::ctrl_c().await;
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }
 
-async fn demonstrate() -> Result<(), BoxError> {
-    let upstream = AuthorizationServer::new();
-    let listening = upstream.listen().await?;
-    let config = Config::read(&format!(
-        r#"
-        [[route]]
-        prefix = "/things"
-        upstream = "{}"
-        fetcher = {{ url = "{}", client_id = "client", client_secret = "secret" }}
-        "#,
-        listening.uri(""),
-        listening.uri("/token"),
-    ))?;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let here = format!("http://{}", listener.local_addr()?);
-    let (stop, stopped) = oneshot::channel::<()>();
-    let proxy = Proxy::new(config.route)?;
-    let running = tokio::spawn(serve::serve(proxy, listener, async { drop(stopped.await) }));
-
-    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<bytes::Bytes>>();
-    for path in ["/things/1", "/auth/things/1", "/readyz", "/metrics"] {
-        let request = Request::get(format!("{here}{path}")).header("authorization", "Bearer mine");
-        let response = client.request(request.body(Empty::new())?).await?;
-        println!("{path}: {}", response.status());
-        assert_eq!(response.status(), 200);
+/// Serves until `stop` completes, and then until the requests that it has are done.
+async fn serve(
+    listener: TcpListener,
+    proxy: Proxy,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let (stopping, stopped) = oneshot::channel();
+    // A router would set the length of responses that are not its own.
+    let respond = service_fn(move |request| proxy.clone().respond(request));
+    let serving = axum::serve(listener, Shared::new(respond)).with_graceful_shutdown(async {
+        stop.await;
+        let _ = stopping.send(());
+    });
+    let too_late = async {
+        let _ = stopped.await;
+        sleep(GRACE).await;
+    };
+    select! {
+        result = serving => result,
+        () = too_late => Err(io::Error::other(format!("requests went on for {GRACE:?} after the signal"))),
     }
-    assert_eq!((upstream.token_requests(), upstream.rejected_requests()), (1, 0));
-    println!(
-        "The caller had a token of its own, which did not leave: {:?}",
-        upstream.authorizations()
-    );
-    assert_eq!(upstream.authorizations(), ["Bearer token-1"]);
-    let _ = stop.send(());
-    running.await?;
-    Ok(())
 }

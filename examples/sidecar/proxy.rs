@@ -1,246 +1,247 @@
-//! What becomes of a request.
+//! What becomes of one request.
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{cmp::Reverse, convert::Infallible, error::Error, iter, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
-    header::{self, AUTHORIZATION, CONNECTION, RETRY_AFTER, TE, UPGRADE},
-    uri::PathAndQuery,
+use axum::{
+    body::Body,
+    extract::Request,
+    response::{IntoResponse, Response},
 };
-use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
-use hyper::{body::Incoming, upgrade};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header, uri::Scheme};
+use hyper::upgrade::OnUpgrade;
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
 };
-use tokio::time::timeout;
-use tower::{BoxError, Layer, ServiceExt, util::BoxCloneSyncService};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use tokio::{io::copy_bidirectional, time::timeout};
+use tower::{BoxError, Layer, ServiceExt};
 use tower_oauth::{
-    Error, OAuthLayer, TokenCache, grpc_status,
+    OAuthLayer, OAuthService, TokenCache,
     replay::{Buffered, BufferedBody},
 };
 
-use crate::config::{Route, RouteConfig};
+use crate::Config;
 
-pub type Body = UnsyncBoxBody<Bytes, BoxError>;
-type Http = BoxCloneSyncService<Request<Incoming>, Response<Incoming>, BoxError>;
-type Upstream = Client<HttpsConnector<HttpConnector>, BufferedBody<Incoming>>;
+/// How long `/readyz` waits for a token.
+const READY_IN: Duration = Duration::from_secs(1);
 
+type Http = Client<HttpsConnector<HttpConnector>, BufferedBody<Body>>;
+type Api = OAuthService<Http, TokenCache, Buffered>;
+
+#[derive(Clone)]
 pub struct Proxy {
-    routes: Vec<(Route, Option<Http>)>,
+    /// The prefixes with their upstreams, the longest first.
+    routes: Arc<[(String, Uri)]>,
+    keep_authorization: bool,
+    tokens: TokenCache,
+    http1: Api,
+    http2: Api,
 }
 
 impl Proxy {
-    pub fn new(config: Vec<RouteConfig>) -> Result<Arc<Self>, BoxError> {
-        // A request leaves in the version it came in: HTTP/1.1 or 2, over TLS or without.
-        let [old, new] = [client(false)?, client(true)?];
-        let mut routes = Vec::new();
-        for route in config {
-            let route = route.build()?;
-            let http = match &route.upstream {
-                Some(upstream) => Some(service(&route, upstream, &old, &new)?),
-                None => None,
-            };
-            routes.push((route, http));
+    pub fn new(config: Config) -> Result<Self, BoxError> {
+        let _ = ring::default_provider().install_default();
+        let fetcher = config.fetcher.build()?;
+        let tokens = TokenCache::builder(fetcher).refresh(config.refresh).name("sidecar").build();
+        let replay = Buffered::new(config.replay_limit.unwrap_or(64 * 1024));
+        let mut layer = OAuthLayer::with_source(tokens.clone()).replay(replay);
+        let mut routes: Vec<(String, Uri)> = Vec::new();
+        for route in config.routes {
+            if !route.prefix.starts_with('/') {
+                return Err(format!("the prefix {:?} must start with a slash", route.prefix).into());
+            }
+            layer = layer
+                .origin(&route.upstream)
+                .map_err(|error| format!("the upstream of {:?}: {error}", route.prefix))?;
+            routes.push((route.prefix, route.upstream.parse()?));
         }
-        routes.sort_by_key(|(route, _)| std::cmp::Reverse(route.prefix.len()));
-        Ok(Arc::new(Self { routes }))
+        routes.sort_by_key(|(prefix, _)| Reverse(prefix.len()));
+
+        let tls = ClientConfig::builder();
+        let tls = match routes.iter().any(|(_, uri)| uri.scheme() == Some(&Scheme::HTTPS)) {
+            true => tls.try_with_platform_verifier()?,
+            // Where there is no upstream to verify, the platform's certificates may be missing.
+            false => tls.with_root_certificates(RootCertStore::empty()),
+        };
+        let tls = tls.with_no_client_auth();
+        let connector =
+            || HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
+        let mut client = Client::builder(TokioExecutor::new());
+        let http1 = client.build(connector().enable_http1().build());
+        let http2 = client.http2_only(true).build(connector().enable_http2().build());
+        let (http1, http2) = (layer.layer(http1), layer.layer(http2));
+        let (routes, keep_authorization) = (routes.into(), config.keep_authorization);
+        Ok(Self { routes, keep_authorization, tokens, http1, http2 })
     }
 
-    pub async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
-        match request.uri().path() {
-            "/readyz" => self.readyz().await,
-            "/metrics" => text(StatusCode::OK, self.metrics()),
-            path => match path.strip_prefix("/auth") {
-                Some(rest) if rest.starts_with('/') => match self.route(rest) {
-                    Some((route, _)) => authorize(&route.tokens).await,
-                    None => text(StatusCode::NOT_FOUND, "no route has this prefix\n"),
-                },
-                _ => match self.route(path) {
-                    Some((route, Some(http))) => forward(route, http.clone(), request).await,
-                    _ => text(StatusCode::NOT_FOUND, "no route with an upstream has this prefix\n"),
-                },
-            },
-        }
-    }
-
-    fn route(&self, path: &str) -> Option<&(Route, Option<Http>)> {
-        self.routes.iter().find(|(route, _)| path.starts_with(&route.prefix))
-    }
-
-    /// Ready if a token can be got for every route, soon.
-    async fn readyz(&self) -> Response<Body> {
-        for (route, _) in &self.routes {
-            match timeout(Duration::from_secs(1), route.tokens.token()).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => return failure(error.into()),
-                Err(_) => {
-                    return text(StatusCode::SERVICE_UNAVAILABLE, "no token within a second\n");
+    pub async fn respond(self, request: Request) -> Result<Response, Infallible> {
+        let path = request.uri().path();
+        Ok(match path {
+            "/readyz" => self.ready().await,
+            "/metrics" => self.metrics().into_response(),
+            _ if is_below("/auth", path) => self.authorization().await,
+            _ => match self.routes.iter().find(|(prefix, _)| is_below(prefix, path)) {
+                Some((_, upstream)) => {
+                    let sent = self.send(request, upstream).await;
+                    sent.unwrap_or_else(|error| failed(&*error, upstream))
                 }
-            }
-        }
-        text(StatusCode::OK, "ready\n")
+                None => (StatusCode::NOT_FOUND, "the sidecar has no route here").into_response(),
+            },
+        })
     }
 
+    /// Sends a request on and gives the upstream's response.
+    async fn send(&self, mut request: Request, upstream: &Uri) -> Result<Response, BoxError> {
+        let caller = is_websocket(&request).then(|| hyper::upgrade::on(&mut request));
+        let mut api = &self.http2;
+        if request.version() != Version::HTTP_2 {
+            // nginx speaks HTTP/1.0 unless it is told otherwise.
+            *request.version_mut() = Version::HTTP_11;
+            api = &self.http1;
+        }
+        let mut uri = upstream.clone().into_parts();
+        uri.path_and_query = request.uri().path_and_query().cloned();
+        *request.uri_mut() = Uri::from_parts(uri)?;
+        let headers = request.headers_mut();
+        remove_hop_by_hop(headers, caller.is_some());
+        // The client makes the upstream's own of the URI.
+        headers.remove(header::HOST);
+        headers.remove(header::PROXY_AUTHORIZATION);
+        if !self.keep_authorization {
+            headers.remove(header::AUTHORIZATION);
+        }
+
+        let mut response = api.clone().oneshot(request).await?;
+        let is_switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        remove_hop_by_hop(response.headers_mut(), is_switching);
+        *response.version_mut() = Version::HTTP_11;
+        if is_switching {
+            let caller = caller.ok_or("the upstream switched protocols without being asked to")?;
+            tokio::spawn(tunnel(caller, hyper::upgrade::on(&mut response)));
+        }
+        Ok(response.map(Body::new))
+    }
+
+    /// Forward-auth: the header that another proxy is to send.
+    async fn authorization(&self) -> Response {
+        match self.tokens.token().await.and_then(|token| token.header_value()) {
+            Ok(value) => {
+                let no_store = HeaderValue::from_static("no-store");
+                [(header::AUTHORIZATION, value), (header::CACHE_CONTROL, no_store)].into_response()
+            }
+            Err(error) => unavailable(&error),
+        }
+    }
+
+    /// For a probe: a service that was idle has no token, but gets one.
+    async fn ready(&self) -> Response {
+        match timeout(READY_IN, self.tokens.token()).await {
+            Ok(Ok(_)) => "ready".into_response(),
+            Ok(Err(error)) => unavailable(&error),
+            Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "no token within a second").into_response(),
+        }
+    }
+
+    /// For Prometheus: the names are those of the table at `tower_oauth::cache::Counts`.
     fn metrics(&self) -> String {
-        let mut text = String::new();
-        for (route, _) in &self.routes {
-            let status = route.tokens.status();
-            let expires = status.expires_in.unwrap_or_default().as_secs_f64();
-            let values = [
-                ("ready", f64::from(u8::from(status.is_ready()))),
-                ("token_expires_in_seconds", expires),
-                ("failures_in_a_row", f64::from(status.failures)),
-                ("rejections_total", status.counts.rejections as f64),
-                ("replays_total", status.counts.replays as f64),
-            ];
-            for (name, value) in values {
-                let _ = writeln!(text, "oauth_client_{name}{{route={:?}}} {value}", route.prefix);
-            }
-        }
-        text
-    }
-}
-
-fn client(h2: bool) -> Result<Upstream, BoxError> {
-    let tls = HttpsConnectorBuilder::new().try_with_platform_verifier()?.https_or_http();
-    let connector = if h2 { tls.enable_http2().build() } else { tls.enable_http1().build() };
-    Ok(Client::builder(TokioExecutor::new()).http2_only(h2).build(connector))
-}
-
-/// The client with a token, to this upstream.
-fn service(
-    route: &Route,
-    upstream: &Uri,
-    old: &Upstream,
-    new: &Upstream,
-) -> Result<Http, BoxError> {
-    let layer = OAuthLayer::with_source(route.tokens.clone()).origin(origin(upstream))?;
-    let (old, new) = (old.clone(), new.clone());
-    let by_version = tower::service_fn(move |request: Request<BufferedBody<Incoming>>| {
-        if request.version() == Version::HTTP_2 {
-            new.request(request)
-        } else {
-            old.request(request)
-        }
-    });
-    Ok(BoxCloneSyncService::new(layer.replay(Buffered::new(route.replay_limit)).layer(by_version)))
-}
-
-fn origin(uri: &Uri) -> String {
-    uri.to_string().trim_end_matches('/').to_owned()
-}
-
-/// Forward-auth: the header that a proxy shall put into the request it asks about.
-async fn authorize(tokens: &TokenCache) -> Response<Body> {
-    match tokens.lease().await {
-        Ok(lease) => {
-            let mut response = text(StatusCode::OK, "");
-            response.headers_mut().insert(AUTHORIZATION, lease.header_value());
-            response
-        }
-        Err(error) => failure(error.into()),
-    }
-}
-
-async fn forward(route: &Route, http: Http, mut request: Request<Incoming>) -> Response<Body> {
-    let is_grpc = request.headers().get(header::CONTENT_TYPE);
-    let is_grpc = is_grpc.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    let upgrade = hop_by_hop(request.headers_mut());
-    if !route.keep_authorization {
-        request.headers_mut().remove(AUTHORIZATION);
-    }
-    // The upstream's name comes from its URI.
-    request.headers_mut().remove(header::HOST);
-    if let Err(error) = redirect(route, request.uri_mut()) {
-        return text(StatusCode::BAD_REQUEST, error.to_string());
-    }
-    let theirs = upgrade.map(|protocol| {
-        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        request.headers_mut().insert(UPGRADE, protocol);
-        upgrade::on(&mut request)
-    });
-    let mut response = match http.oneshot(request).await {
-        Ok(response) => response,
-        Err(error) if is_grpc => match grpc_status(Err::<Response<Empty<Bytes>>, _>(error)) {
-            Ok(response) => return response.map(boxed),
-            Err(error) => return failure(error),
-        },
-        Err(error) => return failure(error),
-    };
-    let switched = hop_by_hop(response.headers_mut());
-    if let (StatusCode::SWITCHING_PROTOCOLS, Some(theirs)) = (response.status(), theirs) {
-        let ours = upgrade::on(&mut response);
-        tokio::spawn(async move {
-            let (theirs, ours) = tokio::try_join!(theirs, ours)?;
-            let (mut theirs, mut ours) = (TokioIo::new(theirs), TokioIo::new(ours));
-            tokio::io::copy_bidirectional(&mut theirs, &mut ours).await?;
-            Ok::<_, BoxError>(())
+        let status = self.tokens.status();
+        let counts = status.counts;
+        let reasons = counts.fetches.by_reason().map(|(reason, fetches)| {
+            ("fetches_total", format!(",reason=\"{reason}\""), fetches as f64)
         });
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        switched.map(|protocol| response.headers_mut().insert(UPGRADE, protocol));
+        let errors = counts.failures.by_error().map(|(error, failures)| {
+            ("fetch_failures_total", format!(",error=\"{error}\""), failures as f64)
+        });
+        let others = [
+            ("fetches_same_again_total", counts.same_again as f64),
+            ("flights_lost_total", counts.flights_lost as f64),
+            ("fetch_seconds_total", counts.fetch_time.as_secs_f64()),
+            ("waits_total", counts.waits as f64),
+            ("stale_served_total", counts.stale_served as f64),
+            ("rejections_total", counts.rejections as f64),
+            ("rejections_ignored_total", counts.rejections_ignored as f64),
+            ("replays_total", counts.replays as f64),
+            ("ready", f64::from(u8::from(status.is_ready()))),
+            ("token_expires_in_seconds", status.expires_in.unwrap_or_default().as_secs_f64()),
+        ];
+        let others = others.map(|(name, value)| (name, String::new(), value));
+        reasons
+            .into_iter()
+            .chain(errors)
+            .chain(others)
+            .map(|(name, label, value)| {
+                format!("oauth_client_{name}{{cache=\"sidecar\"{label}}} {value}\n")
+            })
+            .collect()
     }
-    response.map(boxed)
 }
 
-/// Takes out what is between two neighbours only (RFC 9110 §7.6.1). Gives the protocol to switch to.
-fn hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
-    let named: Vec<_> =
-        headers.get_all(CONNECTION).iter().filter_map(|v| v.to_str().ok()).collect();
-    let named = named.join(",").to_ascii_lowercase();
-    let names: Vec<_> = named.split(',').map(str::trim).collect();
-    let upgrade = headers.remove(UPGRADE).filter(|_| names.contains(&"upgrade"));
-    for name in names.iter().filter_map(|name| name.parse::<HeaderName>().ok()) {
-        // A neighbour cannot make us drop what others rely on.
-        if name != AUTHORIZATION && name != header::HOST {
-            headers.remove(name);
-        }
+fn failed(error: &(dyn Error + 'static), upstream: &Uri) -> Response {
+    if let Some(error) = tower_oauth::Error::find(error) {
+        return unavailable(error);
     }
-    let trailers = headers.get(TE).is_some_and(|te| te.as_bytes() == b"trailers");
-    for name in [CONNECTION, header::PROXY_AUTHORIZATION, TE, header::TRANSFER_ENCODING] {
+    let causes = iter::successors(Some(error), |&error| error.source());
+    let why = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    (StatusCode::BAD_GATEWAY, format!("no response from {upstream}: {why}")).into_response()
+}
+
+/// Without a token: when to ask again.
+fn unavailable(error: &tower_oauth::Error) -> Response {
+    // Rounded up: a caller that comes a moment too early would get the same again.
+    let seconds = error.retry_after().unwrap_or_default().as_secs() + 1;
+    let retry_after = [(header::RETRY_AFTER, seconds.to_string())];
+    (StatusCode::SERVICE_UNAVAILABLE, retry_after, error.to_string()).into_response()
+}
+
+/// Whether a path is this prefix, or goes on after it with another segment.
+pub fn is_below(prefix: &str, path: &str) -> bool {
+    let rest = path.strip_prefix(prefix);
+    rest.is_some_and(|rest| rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'))
+}
+
+/// Whether a request asks for a WebSocket (RFC 6455 §4.1). No other protocol is switched to: the requests
+/// of an `h2c` would pass without a token.
+fn is_websocket(request: &Request) -> bool {
+    let upgrade = request.headers().get(header::UPGRADE);
+    let named = upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    named && request.version() == Version::HTTP_11
+}
+
+/// Removes what was said to this hop only (RFC 9110 §7.6.1), all but the switch to a WebSocket.
+fn remove_hop_by_hop(headers: &mut HeaderMap, is_websocket: bool) {
+    let named: Vec<HeaderName> =
+        list(headers, header::CONNECTION).filter_map(|name| name.parse().ok()).collect();
+    // Trailers are passed on, and with them the one thing that is said about them.
+    let takes_trailers =
+        list(headers, header::TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
+    let upgrade = headers.remove(header::UPGRADE).filter(|_| is_websocket);
+    for name in named.iter().chain(&[header::CONNECTION, header::TE, header::TRANSFER_ENCODING]) {
         headers.remove(name);
     }
-    headers.remove("keep-alive");
-    headers.remove("proxy-connection");
-    if trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+    for name in ["keep-alive", "proxy-connection"] {
+        headers.remove(name);
     }
-    upgrade
-}
-
-/// Turns a URI into the same on the upstream.
-fn redirect(route: &Route, uri: &mut Uri) -> Result<(), BoxError> {
-    let mut parts = route.upstream.clone().unwrap_or_default().into_parts();
-    let path = uri.path_and_query().cloned();
-    parts.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
-    *uri = Uri::from_parts(parts)?;
-    Ok(())
-}
-
-/// No token: 503, and when to come again. Anything else is the upstream's: 502.
-fn failure(error: BoxError) -> Response<Body> {
-    let Some(ours) = Error::find(&*error) else {
-        return text(StatusCode::BAD_GATEWAY, format!("the upstream: {error}\n"));
-    };
-    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, format!("{ours}\n"));
-    if let Some(wait) = ours.retry_after() {
-        let seconds = HeaderValue::from(wait.as_secs_f64().ceil() as u64);
-        response.headers_mut().insert(RETRY_AFTER, seconds);
+    if takes_trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
-    response
+    if let Some(upgrade) = upgrade {
+        headers.insert(header::UPGRADE, upgrade);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
 }
 
-fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
-    let mut response = Response::new(boxed(http_body_util::Full::from(text.into())));
-    *response.status_mut() = status;
-    response
+/// The elements of a header that is a list.
+fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
-fn boxed<B>(body: B) -> Body
-where
-    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
-    body.map_err(Into::into).boxed_unsync()
+/// Passes bytes both ways until both sides have ended.
+async fn tunnel(caller: OnUpgrade, upstream: OnUpgrade) {
+    if let (Ok(caller), Ok(upstream)) = tokio::join!(caller, upstream) {
+        // Whoever broke the connection knows; the other side sees it end.
+        let _ = copy_bidirectional(&mut TokioIo::new(caller), &mut TokioIo::new(upstream)).await;
+    }
 }

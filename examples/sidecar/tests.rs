@@ -1,0 +1,317 @@
+//! The sidecar over sockets, in front of an upstream that sends back what it gets, and beside nginx.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request as Incoming, State},
+    response::Response as Outgoing,
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy, split},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::timeout,
+};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tower::{BoxError, ServiceExt};
+use tower_oauth::testing::{AuthorizationServer, Listener, ResponseTemplate};
+
+use crate::{
+    Config,
+    demo::{Sidecar, text},
+    proxy::{self, Proxy},
+};
+
+mod load;
+mod nginx;
+
+type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A sidecar, and what is around it.
+struct World {
+    server: AuthorizationServer,
+    /// Takes the tokens of `server` and sends back what it gets, over a WebSocket too.
+    upstream: SocketAddr,
+    sidecar: Sidecar,
+    _token_endpoint: Listener,
+}
+
+impl World {
+    async fn start(settings: &str) -> Self {
+        let server = AuthorizationServer::new();
+        let token_endpoint = server.listen().await.unwrap();
+        let token_url = token_endpoint.uri("/token");
+        let upstream = upstream(server.clone()).await;
+        let origin = format!("http://{upstream}");
+        let sidecar = Sidecar::start(settings, &token_url, &origin).await.unwrap();
+        Self { server, upstream, sidecar, _token_endpoint: token_endpoint }
+    }
+}
+
+async fn upstream(server: AuthorizationServer) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let app = Router::new().fallback(echo).with_state(server);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    addr
+}
+
+async fn echo(State(server): State<AuthorizationServer>, mut request: Incoming) -> Outgoing {
+    let mut head = Request::new(Empty::<Bytes>::new());
+    *head.headers_mut() = request.headers().clone();
+    let judged = server.oneshot(head).await.unwrap();
+    if judged.status() != StatusCode::OK {
+        // All of it has been sent when the rejection arrives.
+        request.into_body().collect().await.unwrap();
+        return judged.map(Body::new);
+    }
+    let mut response = Outgoing::default();
+    let authority = request.uri().authority().map(|it| it.as_str().parse().unwrap());
+    response.headers_mut().extend(authority.map(|it| (HeaderName::from_static("got-host"), it)));
+    for (name, value) in request.headers() {
+        // HTTP/1.1 passes only those trailers on that were announced.
+        if name == header::TRAILER {
+            response.headers_mut().insert(name, value.clone());
+        }
+        response
+            .headers_mut()
+            .insert(HeaderName::try_from(format!("got-{name}")).unwrap(), value.clone());
+    }
+    let Some(protocol) = request.headers().get(header::UPGRADE).cloned() else {
+        return response.map(|_| request.into_body());
+    };
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let (mut from, mut to) = split(TokioIo::new(upgrade.await.unwrap()));
+        copy(&mut from, &mut to).await.unwrap();
+        to.write_all(b", and that was all").await.unwrap();
+        to.shutdown().await.unwrap();
+    });
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    response.headers_mut().insert(header::UPGRADE, protocol);
+    response
+}
+
+fn client(http2: bool) -> Client<HttpConnector, BoxBody> {
+    Client::builder(TokioExecutor::new()).http2_only(http2).build_http()
+}
+
+fn full(text: &'static str) -> BoxBody {
+    Full::from(text).map_err(|never| match never {}).boxed_unsync()
+}
+
+#[tokio::test]
+async fn trailers_pass_both_ways_while_the_body_still_flows() {
+    let world = World::start("").await;
+    for http2 in [true, false] {
+        let (frames, body) = mpsc::unbounded_channel::<Result<_, BoxError>>();
+        let stream = UnboundedReceiverStream::new(body);
+        let request = world
+            .sidecar
+            .request(Method::POST, "/things")
+            .header(header::TE, "trailers")
+            .header(header::TRAILER, "checksum")
+            .body(StreamBody::new(stream).boxed_unsync())
+            .unwrap();
+        frames.send(Ok(Frame::data(Bytes::from("first")))).unwrap();
+        let mut response = client(http2).request(request).await.unwrap();
+        // The request has not ended, and the response is here already.
+        let first = response.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(first, "first");
+        let mut trailers = HeaderMap::new();
+        trailers.insert("checksum", HeaderValue::from_static("1234"));
+        frames.send(Ok(Frame::trailers(trailers.clone()))).unwrap();
+        drop(frames);
+        let rest = response.into_body().collect().await.unwrap();
+        assert_eq!(rest.trailers(), Some(&trailers), "http2: {http2}");
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_is_raw_bytes_after_the_101() {
+    let world = World::start("").await;
+    let mut socket = TcpStream::connect(world.sidecar.addr).await.unwrap();
+    let head = "GET /socket HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\n\
+                Upgrade: websocket\r\nAuthorization: Basic b3du\r\n\r\n";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut got = Vec::new();
+    while !got.ends_with(b"\r\n\r\n") {
+        got.push(socket.read_u8().await.unwrap());
+    }
+    let got = String::from_utf8(got).unwrap().to_lowercase();
+    assert!(got.starts_with("http/1.1 101 ") && !got.contains("content-length"), "{got}");
+    socket.write_all(b"\x00\xffbytes").await.unwrap();
+    let mut echoed = [0; 7];
+    socket.read_exact(&mut echoed).await.unwrap();
+    assert_eq!(&echoed, b"\x00\xffbytes");
+    // One side ends, and the other may still speak.
+    socket.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    socket.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b", and that was all");
+    assert_eq!(world.server.authorizations(), ["Bearer token-1"]);
+}
+
+#[tokio::test]
+async fn no_other_protocol_is_switched_to() {
+    let world = World::start("").await;
+    let request = world.sidecar.request(Method::GET, "/");
+    let request = request.header(header::CONNECTION, "upgrade, http2-settings");
+    let request = request.header(header::UPGRADE, "h2c").header("http2-settings", "AAMAAABk");
+    let response = client(false).request(request.body(full("")).unwrap()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    for name in ["got-upgrade", "got-connection", "got-http2-settings"] {
+        assert!(!response.headers().contains_key(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_to_head_keeps_the_length_that_it_has_or_lacks() {
+    let server = AuthorizationServer::new();
+    let token_endpoint = server.listen().await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let sidecar = Sidecar::start("", &token_endpoint.uri("/token"), &origin).await.unwrap();
+    tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        for length in ["", "content-length: 1234\r\n"] {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(tcp.read_u8().await.unwrap());
+            }
+            let response = format!("HTTP/1.1 200 OK\r\n{length}\r\n");
+            tcp.write_all(response.as_bytes()).await.unwrap();
+        }
+    });
+    for length in [None, Some("1234")] {
+        let request = sidecar.request(Method::HEAD, "/").body(full("")).unwrap();
+        let response = client(false).request(request).await.unwrap();
+        let got = response.headers().get(header::CONTENT_LENGTH);
+        assert_eq!(got.map(HeaderValue::as_bytes), length.map(str::as_bytes));
+    }
+}
+
+#[tokio::test]
+async fn a_callers_own_authorization_never_leaves() {
+    let world = World::start("").await;
+    for http2 in [false, true] {
+        for connection in ["keep-alive", "authorization"] {
+            let mut request = world
+                .sidecar
+                .request(Method::POST, "/")
+                .header(header::AUTHORIZATION, "Basic b3du")
+                .header(header::AUTHORIZATION, "Bearer token-1")
+                .header(header::PROXY_AUTHORIZATION, "Basic b3du");
+            if !http2 {
+                request = request.header(header::CONNECTION, connection);
+            }
+            let response = client(http2).request(request.body(full("")).unwrap()).await.unwrap();
+            assert_eq!(response.status(), 200);
+            assert_eq!(response.headers()["got-host"], world.upstream.to_string());
+            assert!(!response.headers().contains_key("got-proxy-authorization"));
+        }
+    }
+    assert_eq!(world.server.authorizations(), ["Bearer token-1"; 4]);
+}
+
+#[tokio::test]
+async fn a_callers_own_authorization_stays_if_that_is_configured() {
+    let world = World::start("keep_authorization = true").await;
+    for own in [Some("Basic b3du"), None] {
+        let mut request = world.sidecar.request(Method::GET, "/");
+        if let Some(own) = own {
+            request = request.header(header::AUTHORIZATION, own);
+        }
+        client(false).request(request.body(full("")).unwrap()).await.unwrap();
+    }
+    assert_eq!(world.server.authorizations(), ["Basic b3du", "Bearer token-1"]);
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_not_replayed() {
+    for (limit, status) in [(4, 200), (3, 401)] {
+        let world = World::start(&format!("replay_limit = {limit}")).await;
+        world.server.reject_next(1);
+        let request = world.sidecar.request(Method::POST, "/").body(full("four")).unwrap();
+        let response = client(true).request(request).await.unwrap();
+        assert_eq!(response.status(), status, "{limit}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_waits_for_a_token_gets_its_response_after_the_signal() {
+    for http2 in [false, true] {
+        let world = World::start("").await;
+        world.server.token_endpoint().delay(Duration::from_millis(300));
+        let request = world.sidecar.request(Method::POST, "/").body(full("hello")).unwrap();
+        let waiting = tokio::spawn(client(http2).request(request));
+        while world.server.token_requests() == 0 {
+            tokio::task::yield_now().await;
+        }
+        world.sidecar.stop.send(()).unwrap();
+        let response = waiting.await.unwrap().unwrap();
+        assert_eq!(text(response).await.unwrap(), "hello");
+        timeout(Duration::from_secs(5), world.sidecar.serving).await.unwrap().unwrap().unwrap();
+        assert!(TcpStream::connect(world.sidecar.addr).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn without_a_token_nothing_is_sent_and_the_caller_learns_when_to_ask_again() {
+    let world = World::start("").await;
+    world
+        .server
+        .token_endpoint()
+        .always(ResponseTemplate::status(StatusCode::BAD_GATEWAY).retry_after(7));
+    for path in ["/auth", "/auth/orders/1", "/readyz", "/orders"] {
+        let request = world.sidecar.request(Method::GET, path).body(full("")).unwrap();
+        let response = client(false).request(request).await.unwrap();
+        assert_eq!(response.status(), 503, "{path}");
+        assert_eq!(response.headers()[header::RETRY_AFTER], "7", "{path}");
+        assert!(!response.headers().contains_key(header::AUTHORIZATION));
+    }
+    assert_eq!((world.server.token_requests(), world.server.resource_requests()), (1, 0));
+}
+
+#[test]
+fn a_prefix_ends_with_a_segment() {
+    for (prefix, path, expected) in [
+        ("/", "/a", true),
+        ("/a", "/a", true),
+        ("/a", "/a/b", true),
+        ("/a/", "/a/b", true),
+        ("/a", "/ab", false),
+        ("/a/", "/a", false),
+        ("/", "*", false),
+    ] {
+        assert_eq!(proxy::is_below(prefix, path), expected, "{prefix} {path}");
+    }
+}
+
+#[test]
+fn errors_in_the_configuration_say_where_and_not_the_line_itself() {
+    let text = "[fetcher]\nurl = 'http://localhost/'\nclient_secret = 'hunter2' x\n";
+    let why = Config::parse(text).err().unwrap();
+    assert!(why.starts_with("line 3: ") && !why.contains("hunter2"), "{why}");
+
+    let fetcher = "fetcher = { url = 'http://localhost/', client_id = 'a', client_secret = 'b' }";
+    for (route, expected) in [
+        ("prefix = 'a', upstream = 'https://a.example'", "must start with a slash"),
+        ("prefix = '/a', upstream = 'https://a.example/v1'", "the upstream of \"/a\": "),
+    ] {
+        let config = Config::parse(&format!("route = [{{ {route} }}]\n{fetcher}")).unwrap();
+        let why = Proxy::new(config).err().unwrap().to_string();
+        assert!(why.contains(expected), "{why}");
+    }
+}

@@ -131,7 +131,8 @@ const MAP: &[Room] = &[
         &[
             ("store", &[]),
             ("memory", &["store"]),
-            ("redis", &["store"]),
+            ("scripts", &[]),
+            ("redis", &["scripts", "store"]),
             ("breaker", &[]),
             ("keys", &[]),
             ("value", &[]),

@@ -14,6 +14,8 @@ mod layer;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "redis")]
+mod scripts;
 mod store;
 mod tokens;
 mod value;

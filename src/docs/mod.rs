@@ -12,6 +12,8 @@ pub mod failures {}
 pub mod fleet {}
 #[doc = include_str!("layers.md")]
 pub mod layers {}
+#[doc = include_str!("life.md")]
+pub mod life {}
 #[doc = include_str!("limits.md")]
 pub mod limits {}
 #[doc = include_str!("performance.md")]

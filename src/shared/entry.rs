@@ -3,13 +3,13 @@
 use std::{
     future::{Future, pending},
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     store::{Look, Looked, TokenStore},
@@ -40,12 +40,37 @@ pub(super) struct Entry<S> {
 /// What this process knows of the name.
 #[derive(Default)]
 struct Known {
-    /// The number of the last token that it got or put; 0 if there is none.
-    number: AtomicU64,
+    /// The last token that it got.
+    last: Mutex<Option<Last>>,
     /// How many fetches have failed in a row, by itself or by others that told of it.
     failures: AtomicU32,
     /// A value could not be read, and that has been logged.
     is_unreadable: AtomicBool,
+}
+
+/// A token that this process has got.
+#[derive(Clone)]
+struct Last {
+    token: Token,
+    /// Its number in the store; 0 if it was fetched without the store.
+    number: u64,
+    asked_at: Instant,
+}
+
+/// What a token of the store must be to be another one than the one that a process has.
+pub(super) struct Wanted {
+    pub(super) newer_than: u64,
+    /// Where there is no number to go by: not this one, and none that was asked for earlier.
+    not: Option<(Token, Option<Instant>)>,
+}
+
+impl Wanted {
+    pub(super) fn is(&self, token: &Token) -> bool {
+        let Some((old, asked_at)) = &self.not else { return true };
+        let age = token.age().unwrap_or_default();
+        let is_later = asked_at.is_none_or(|asked_at| age < asked_at.elapsed());
+        is_later && !old.has_secret_of(token)
+    }
 }
 
 impl<S: TokenStore> Entry<S> {
@@ -53,14 +78,26 @@ impl<S: TokenStore> Entry<S> {
         Self { shared, name: name.into(), known: Arc::default() }
     }
 
-    /// The number of the last token that this process got or put; 0 if there is none. Relaxed, like
-    /// all of these: the fetches of one cache come one after the other.
-    pub(super) fn known_number(&self) -> u64 {
-        self.known.number.load(Ordering::Relaxed)
+    /// What to look for in place of a token that this process has.
+    pub(super) fn wanted(&self, previous: Option<&Token>) -> Wanted {
+        let Some(previous) = previous else { return Wanted { newer_than: 0, not: None } };
+        let last = self.known.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // By the secret: one that came again has another identity.
+        match last.filter(|last| last.token.has_secret_of(previous)) {
+            Some(Last { number: 0, asked_at, .. }) => {
+                Wanted { newer_than: 0, not: Some((previous.clone(), Some(asked_at))) }
+            }
+            Some(last) => Wanted { newer_than: last.number, not: None },
+            None => Wanted { newer_than: 0, not: Some((previous.clone(), None)) },
+        }
     }
 
-    fn succeeded(&self, number: u64) {
-        self.known.number.fetch_max(number, Ordering::Relaxed);
+    /// This process goes on with that token. It was asked for so long ago.
+    pub(super) fn got(&self, token: &Token, number: u64, age: Duration) {
+        let now = Instant::now();
+        let asked_at = now.checked_sub(age).unwrap_or(now);
+        let last = Last { token: token.clone(), number, asked_at };
+        *self.known.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
         self.known.failures.store(0, Ordering::Relaxed);
     }
 
@@ -73,11 +110,9 @@ impl<S: TokenStore> Entry<S> {
     }
 
     /// A token from the store, if it can be read.
-    pub(super) fn token(&self, number: u64, value: &[u8], left: Duration) -> Option<Token> {
+    pub(super) fn token(&self, value: &[u8], left: Duration) -> Option<Token> {
         let token = self.shared.keys.open(&self.name, value).and_then(|it| read_token(&it, left));
-        if token.is_some() {
-            self.succeeded(number);
-        } else if !self.known.is_unreadable.swap(true, Ordering::Relaxed) {
+        if token.is_none() && !self.known.is_unreadable.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "tower_oauth",
                 name = &*self.name,
@@ -88,11 +123,11 @@ impl<S: TokenStore> Entry<S> {
         token
     }
 
-    /// The failure of another process.
-    pub(super) fn failure(&self, value: &[u8], left: Duration) -> Error {
+    /// The failure of another process, if it can be read.
+    pub(super) fn failure(&self, value: &[u8], left: Duration) -> Option<Error> {
+        let text = self.shared.keys.open(&self.name, value)?;
         self.known.failures.fetch_add(1, Ordering::Relaxed);
-        let text = self.shared.keys.open(&self.name, value).unwrap_or_default();
-        read_failure(&text, left)
+        read_failure(&text, left.min(LONGEST_FAILURE))
     }
 
     /// Keeps the claim of a fetch for as long as it is polled.
@@ -109,10 +144,19 @@ impl<S: TokenStore> Entry<S> {
 
     /// Gives a token to the others. It was asked for so long ago.
     pub(super) async fn put(&self, number: u64, token: &Token, age: Duration) {
-        self.succeeded(number);
-        let Some((text, keep)) = write_token(token, age) else { return };
-        let Some(value) = self.shared.keys.seal(&self.name, &text) else { return };
-        self.ask(self.shared.store.put(&self.name, number, &value, keep)).await;
+        self.got(token, number, age);
+        let sealed = write_token(token, age)
+            .and_then(|(text, keep)| Some((self.shared.keys.seal(&self.name, &text)?, keep)));
+        match sealed {
+            Some((value, keep)) => {
+                self.ask(self.shared.store.put(&self.name, number, &value, keep)).await;
+            }
+            // Nobody can use it, and the others need not wait for the end of the claim.
+            None => {
+                let end = Duration::from_millis(1);
+                self.ask(self.shared.store.extend(&self.name, number, end)).await;
+            }
+        }
     }
 
     /// Tells the others that a fetch failed.

@@ -68,7 +68,12 @@ where
                 Found::Token(token) => Ok(token),
                 Found::Failure(error) => Err(error),
                 Found::Claim(number) => fetch_for_all(&entry, number, fetcher, request).await,
-                Found::NoStore => fetch(fetcher, request).await,
+                Found::NoStore => {
+                    let begun_at = Instant::now();
+                    let token = fetch(fetcher, request).await?;
+                    entry.got(&token, 0, token.age().unwrap_or_else(|| begun_at.elapsed()));
+                    Ok(token)
+                }
             }
         })
     }
@@ -83,36 +88,40 @@ enum Found {
 
 /// Looks until there is a token, or until it is this process that has to fetch one.
 async fn look<S: TokenStore>(entry: &Entry<S>, request: &TokenRequest) -> Found {
-    let known = entry.known_number();
     let is_requested = request.reason == RefreshReason::Requested;
-    let mut look = Look {
-        newer_than: if request.previous.is_some() { known } else { 0 },
-        despite_failure: is_requested,
-        claim: CLAIM,
-    };
+    let wanted = entry.wanted(request.previous.as_ref());
+    let newer_than = wanted.newer_than;
+    let mut look = Look { newer_than, despite_failure: is_requested, claim: CLAIM };
     // What somebody else began to fetch before this request is no answer to it.
     let mut is_new_enough = !is_requested;
     let mut poll = FIRST_POLL;
     loop {
         let Some(looked) = entry.look_or_claim(look).await else { return Found::NoStore };
         match looked {
+            // A store that gives what was not asked for would do so for ever.
+            Looked::Token { number, .. } if number <= look.newer_than => return Found::NoStore,
             Looked::Token { number, value, left } => {
                 look.newer_than = number;
-                let token = entry.token(number, &value, left);
-                // A process that got its token elsewhere has no number, and goes by the secret.
-                let previous = request.previous.as_ref().filter(|_| known == 0);
-                let is_new = |it: &Token| !previous.is_some_and(|old| old.has_secret_of(it));
-                if let Some(token) = token.filter(|it| is_new_enough && is_new(it)) {
+                let token = entry.token(&value, left).filter(|_| is_new_enough);
+                if let Some(token) = token.filter(|token| wanted.is(token)) {
+                    entry.got(&token, number, token.age().unwrap_or_default());
                     return Found::Token(token);
                 }
             }
-            Looked::Failed { value, left } => return Found::Failure(entry.failure(&value, left)),
+            Looked::Failed { .. } if look.despite_failure => return Found::NoStore,
+            Looked::Failed { value, left } => match entry.failure(&value, left) {
+                Some(error) => return Found::Failure(error),
+                // What cannot be read counts as nothing.
+                None => look.despite_failure = true,
+            },
             Looked::Claimed(number) => return Found::Claim(number),
             Looked::Taken(number) => {
                 if !is_new_enough {
                     look.newer_than = look.newer_than.max(number);
                     is_new_enough = true;
                 }
+                // That fetch is new enough, and so is its failure.
+                look.despite_failure = false;
                 // Less by chance, so that a fleet does not look in step.
                 sleep(poll.mul_f64(1.0 - 0.3 * fastrand::f64())).await;
                 poll = poll.mul_f64(1.6).min(LAST_POLL);

@@ -15,6 +15,9 @@ impl TokenEndpoint {
     /// values count as they are now, and so does what of a response is the token. The client's own secret
     /// does not count, so that processes share a token while it is rotated; nor does the `User-Agent`.
     ///
+    /// A token that is bound to a client certificate (RFC 8705 §3) cannot be shared by processes that have
+    /// different ones: the certificate does not count.
+    ///
     /// Nothing of these can be guessed from the name by whoever has not got the encryption key.
     ///
     /// # Errors

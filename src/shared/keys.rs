@@ -26,22 +26,31 @@ pub struct EncryptionKey {
 impl EncryptionKey {
     /// A key of 32 random bytes. The id stands in clear before each value, so that another process
     /// knows which of its keys to take.
-    pub fn new(id: impl Into<String>, key: [u8; 32]) -> Self {
-        Self { id: id.into(), key: Zeroizing::new(key) }
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the id is empty or longer than 255 bytes.
+    pub fn new(id: impl Into<String>, key: [u8; 32]) -> Result<Self, Error> {
+        let (id, key) = (id.into(), Zeroizing::new(key));
+        if id.is_empty() || u8::try_from(id.len()).is_err() {
+            return Err(Error::config("encryption_key", "its id has not 1 to 255 bytes"));
+        }
+        Ok(Self { id, key })
     }
 
     /// The same from its base64 form, as a variable or a file has it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is not the base64 form of 32 bytes.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is not the base64 form of 32 bytes, or as
+    /// for [`new`](Self::new).
     pub fn from_base64(id: impl Into<String>, key: &str) -> Result<Self, Error> {
         let bytes = STANDARD.decode(key.trim()).map(Zeroizing::new).unwrap_or_default();
         let key = <[u8; 32]>::try_from(&bytes[..]).map_err(|_| {
             let why = "it is not 32 bytes in base64; `openssl rand -base64 32` makes such a key";
             Error::config("encryption_key", why)
         })?;
-        Ok(Self::new(id, key))
+        Self::new(id, key)
     }
 }
 
@@ -80,13 +89,17 @@ impl Keys {
         if id.is_empty() {
             return self.0.is_empty().then(|| Zeroizing::new(rest.to_vec()));
         }
-        let key = &self.0.iter().find(|key| key.id.as_bytes() == id)?.key;
         let (nonce, sealed) = rest.split_at_checked(NONCE_LEN)?;
-        let aead = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &**key).ok()?);
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let mut text = Zeroizing::new(sealed.to_vec());
-        let length = aead.open_in_place(nonce, Aad::from(name), &mut text).ok()?.len();
-        text.truncate(length);
-        Some(text)
+        // Two keys may have one id by mistake.
+        self.0.iter().filter(|key| key.id.as_bytes() == id).find_map(
+            |EncryptionKey { key, .. }| {
+                let aead = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &**key).ok()?);
+                let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+                let mut text = Zeroizing::new(sealed.to_vec());
+                let length = aead.open_in_place(nonce, Aad::from(name), &mut text).ok()?.len();
+                text.truncate(length);
+                Some(text)
+            },
+        )
     }
 }

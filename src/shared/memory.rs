@@ -17,12 +17,17 @@ use crate::error::BoxError;
 /// Clones share what is kept. Time is tokio's, so a test can pause it.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
-    names: Arc<Mutex<HashMap<String, Entry>>>,
+    kept: Arc<Mutex<Names>>,
+}
+
+#[derive(Default)]
+struct Names {
+    last_number: u64,
+    entries: HashMap<String, Entry>,
 }
 
 #[derive(Default)]
 struct Entry {
-    last_number: u64,
     token: Option<Kept<(u64, Vec<u8>)>>,
     failure: Option<Kept<Vec<u8>>>,
     claim: Option<Kept<u64>>,
@@ -50,37 +55,50 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Names> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Works on what is kept under a name, without what has ended.
-    fn with<R>(&self, name: &str, work: impl FnOnce(&mut Entry) -> R) -> Result<R, BoxError> {
-        let mut names = self.lock();
-        let entry = names.entry(name.to_owned()).or_default();
+    fn with<R>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&mut Entry, &mut u64) -> R,
+    ) -> Result<R, BoxError> {
+        let Names { last_number, entries } = &mut *self.lock();
+        let entry = entries.entry(name.to_owned()).or_default();
         entry.token.take_if(|kept| kept.left().is_zero());
         entry.failure.take_if(|kept| kept.left().is_zero());
         entry.claim.take_if(|kept| kept.left().is_zero());
-        Ok(work(entry))
+        let done = work(entry, last_number);
+        if entry.token.is_none() && entry.failure.is_none() && entry.claim.is_none() {
+            entries.remove(name);
+        }
+        Ok(done)
     }
 }
 
 impl TokenStore for MemoryStore {
     async fn look_or_claim(&self, name: &str, look: Look) -> Result<Looked, BoxError> {
-        self.with(name, |entry| {
+        self.with(name, |entry, last_number| {
             if let Some(kept) = entry.token.as_ref().filter(|kept| kept.what.0 > look.newer_than) {
                 let (number, value) = kept.what.clone();
                 return Looked::Token { number, value, left: kept.left() };
             }
-            if let Some(kept) = entry.failure.as_ref().filter(|_| !look.despite_failure) {
-                return Looked::Failed { value: kept.what.clone(), left: kept.left() };
+            match entry.failure.take_if(|_| look.despite_failure) {
+                Some(_) => entry.claim = None,
+                None => {
+                    if let Some(kept) = &entry.failure {
+                        return Looked::Failed { value: kept.what.clone(), left: kept.left() };
+                    }
+                }
             }
             if let Some(claim) = &entry.claim {
                 return Looked::Taken(claim.what);
             }
-            entry.last_number += 1;
-            entry.claim = Kept::new(entry.last_number, look.claim);
-            Looked::Claimed(entry.last_number)
+            *last_number += 1;
+            entry.claim = Kept::new(*last_number, look.claim);
+            Looked::Claimed(*last_number)
         })
     }
 
@@ -91,7 +109,7 @@ impl TokenStore for MemoryStore {
         value: &[u8],
         keep: Duration,
     ) -> Result<(), BoxError> {
-        self.with(name, |entry| {
+        self.with(name, |entry, _| {
             if entry.token.as_ref().is_none_or(|kept| kept.what.0 <= number) {
                 entry.token = Kept::new((number, value.to_vec()), keep);
                 entry.failure = None;
@@ -101,7 +119,7 @@ impl TokenStore for MemoryStore {
     }
 
     async fn extend(&self, name: &str, number: u64, claim: Duration) -> Result<bool, BoxError> {
-        self.with(name, |entry| {
+        self.with(name, |entry, _| {
             let is_ours = entry.claim.as_ref().is_some_and(|claim| claim.what == number);
             if is_ours {
                 entry.claim = Kept::new(number, claim);
@@ -118,7 +136,7 @@ impl TokenStore for MemoryStore {
         keep: Duration,
         claim: Duration,
     ) -> Result<(), BoxError> {
-        self.with(name, |entry| {
+        self.with(name, |entry, _| {
             if entry.claim.as_ref().is_some_and(|claim| claim.what == number) {
                 entry.failure = Kept::new(value.to_vec(), keep);
                 entry.claim = Kept::new(number, claim);
@@ -129,6 +147,8 @@ impl TokenStore for MemoryStore {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").field("names", &self.lock().len()).finish_non_exhaustive()
+        f.debug_struct("MemoryStore")
+            .field("names", &self.lock().entries.len())
+            .finish_non_exhaustive()
     }
 }

@@ -7,18 +7,16 @@ use std::{
 };
 
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo, RedisResult,
-    Script, ScriptInvocation,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-    cluster::ClusterClient,
-    cluster_async::ClusterConnection,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, FromRedisValue,
+    IntoConnectionInfo, RedisError, Script, ScriptInvocation, aio::MultiplexedConnection,
+    cluster::ClusterClient, cluster_async::ClusterConnection,
 };
 use rustls::crypto::CryptoProvider;
 
 use super::store::{Look, Looked, TokenStore};
 use crate::error::{BoxError, Error};
 
-/// How long a connection may take. Nobody waits for it: the store is left alone meanwhile.
+/// How long a connection may take to be made. Nobody waits for it so long.
 const CONNECT_TIME: Duration = Duration::from_secs(2);
 
 // Each script works on what is under one name: a hash with the token and its number, the failure, and
@@ -28,18 +26,21 @@ const CONNECT_TIME: Duration = Duration::from_secs(2);
 static LOOK_OR_CLAIM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local token = redis.call('HMGET', KEYS[1], 'number', 'value')
-        local last = tonumber(token[1] or '0')
-        if token[1] and token[2] and last > tonumber(ARGV[1]) then
-            return {'token', last, redis.call('PTTL', KEYS[1]), token[2]}
+        local left = redis.call('PTTL', KEYS[1])
+        local last = tonumber(token[1]) or 0
+        if last > 9007199254740000 or left < 0 then last = 0 end
+        if token[2] and last > tonumber(ARGV[1]) then
+            return {'token', last, left, token[2]}
         end
-        local failure = ARGV[2] == '0' and redis.call('GET', KEYS[2])
-        if failure then
-            return {'failed', 0, redis.call('PTTL', KEYS[2]), failure}
+        local failed = redis.call('PTTL', KEYS[2])
+        if failed > 0 and ARGV[2] == '0' then
+            return {'failed', 0, failed, redis.call('GET', KEYS[2])}
         end
-        local claim = redis.call('GET', KEYS[3])
-        if claim then
-            return {'taken', tonumber(claim), 0, ''}
+        local claim = tonumber(redis.call('GET', KEYS[3]))
+        if claim and failed <= 0 and redis.call('PTTL', KEYS[3]) > 0 then
+            return {'taken', claim, 0, ''}
         end
+        if failed > 0 then redis.call('DEL', KEYS[2]) end
         local time = redis.call('TIME')
         local number = math.max(time[1] * 1000000 + time[2], last + 1)
         redis.call('SET', KEYS[3], string.format('%.0f', number), 'PX', ARGV[3])
@@ -49,8 +50,8 @@ static LOOK_OR_CLAIM: LazyLock<Script> = LazyLock::new(|| {
 
 static PUT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "local last = tonumber(redis.call('HGET', KEYS[1], 'number') or '0')
-        if last <= tonumber(ARGV[1]) then
+        "local last = tonumber(redis.call('HGET', KEYS[1], 'number')) or 0
+        if last <= tonumber(ARGV[1]) or redis.call('PTTL', KEYS[1]) < 0 then
             redis.call('HSET', KEYS[1], 'number', ARGV[1], 'value', ARGV[2])
             redis.call('PEXPIRE', KEYS[1], ARGV[3])
             redis.call('DEL', KEYS[2])
@@ -112,7 +113,7 @@ enum Server {
 
 #[derive(Clone)]
 enum Connection {
-    One(ConnectionManager),
+    One(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
@@ -149,39 +150,70 @@ impl RedisStore {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn connect(&self) -> RedisResult<Connection> {
+    /// In a task of its own: whoever asks gives up before a slow connection is made, and the next one
+    /// finds it.
+    async fn connect(&self) -> Result<Connection, BoxError> {
         if let Some(connection) = self.connected() {
             return Ok(connection);
         }
-        let connection = match &self.server {
-            Server::One(client) => {
-                let config = ConnectionManagerConfig::new()
-                    .set_connection_timeout(Some(CONNECT_TIME))
-                    .set_number_of_retries(1);
-                Connection::One(ConnectionManager::new_lazy_with_config(
-                    Client::clone(client),
-                    config,
-                )?)
-            }
-            Server::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
-        };
-        let mut shared = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        // Two that connected at once: the first one stays.
-        Ok(shared.get_or_insert(connection).clone())
+        let this = self.clone();
+        let connecting = tokio::spawn(async move {
+            let connection = match &this.server {
+                Server::One(client) => {
+                    let config = AsyncConnectionConfig::new()
+                        .set_connection_timeout(Some(CONNECT_TIME))
+                        .set_response_timeout(None);
+                    let connecting =
+                        client.get_multiplexed_async_connection_with_config(&config).await;
+                    Connection::One(connecting?)
+                }
+                Server::Cluster(client) => {
+                    Connection::Cluster(client.get_async_connection().await?)
+                }
+            };
+            this.keep(Some(connection.clone()));
+            Ok::<_, RedisError>(connection)
+        });
+        Ok(connecting.await??)
+    }
+
+    fn keep(&self, connection: Option<Connection>) {
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = connection;
     }
 
     async fn run<R: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<R, BoxError> {
+        let is_old = self.connected().is_some();
         match self.run_once(script).await {
             // A connection that was lost is only found out when it is used.
-            Err(error) if error.is_io_error() => Ok(self.run_once(script).await?),
-            ran => Ok(ran?),
+            Err(error) if is_old && error.is::<RedisError>() => self.run_once(script).await,
+            ran => ran,
         }
     }
 
-    async fn run_once<R: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> RedisResult<R> {
-        match self.connect().await? {
-            Connection::One(mut connection) => script.invoke_async(&mut connection).await,
-            Connection::Cluster(mut connection) => script.invoke_async(&mut connection).await,
+    async fn run_once<R: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<R, BoxError> {
+        let connection = self.connect().await?;
+        // One on which a step failed, or took too long, is not used again: it may be one that nothing
+        // comes through any more, or lead to a server that has become a replica.
+        let mut unfinished = Unfinished(Some(self));
+        let done = match connection {
+            Connection::One(mut connection) => script.invoke_async(&mut connection).await?,
+            Connection::Cluster(mut connection) => script.invoke_async(&mut connection).await?,
+        };
+        unfinished.0 = None;
+        Ok(done)
+    }
+}
+
+/// Forgets the store's connection when it is dropped.
+struct Unfinished<'a>(Option<&'a RedisStore>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(store) = self.0 {
+            store.keep(None);
         }
     }
 }
@@ -199,7 +231,7 @@ fn checked(url: &str) -> Result<ConnectionInfo, Error> {
     Ok(info)
 }
 
-fn invalid(_error: redis::RedisError) -> Error {
+fn invalid(_error: RedisError) -> Error {
     Error::config(
         "url",
         "it is not the URL of a Redis server, as in redis://user:password@host:6379/0",
@@ -215,7 +247,8 @@ fn of_name<'a>(script: &'a Script, name: &str) -> ScriptInvocation<'a> {
 }
 
 fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+    // At least one, and no more than the server can add to its time.
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 50)
 }
 
 impl TokenStore for RedisStore {

@@ -53,9 +53,10 @@ use crate::error::BoxError;
 /// ```
 pub trait TokenStore: Clone + Send + Sync + 'static {
     /// Gives the first of these that there is: a token whose number is larger than
-    /// [`Look::newer_than`]; the failure of the last fetch, unless [`Look::despite_failure`]; the claim
-    /// of somebody else. If there is none of them, the claim is the caller's for the time
-    /// [`Look::claim`], under a number that is larger than all before it.
+    /// [`Look::newer_than`], and no other; the failure of the last fetch, which
+    /// [`Look::despite_failure`] forgets, together with its claim; the claim of somebody else. If there
+    /// is none of them, the claim is the caller's for the time [`Look::claim`], under a number that is
+    /// larger than all that the store remembers.
     fn look_or_claim(
         &self,
         name: &str,

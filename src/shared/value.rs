@@ -27,11 +27,16 @@ struct TokenText<'a> {
     age: Duration,
 }
 
-/// A token as text, and for how long to keep it; nothing if it is of no use to others.
+/// A cache uses a token for a second whatever it says, and none for longer than a year.
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// A token as text, and for how long to keep it; nothing if nobody can use it.
 pub(super) fn write_token(token: &Token, age: Duration) -> Option<(Zeroizing<Vec<u8>>, Duration)> {
     token.header_value().ok()?;
     let age = token.age().unwrap_or(age);
     let kept = token.lifetime().unwrap_or(DEFAULT_LIFETIME).saturating_sub(age);
+    let kept = kept.clamp(SHORTEST, LONGEST);
     let text = TokenText {
         scheme: token.scheme().into(),
         secret: token.expose_secret().into(),
@@ -43,7 +48,7 @@ pub(super) fn write_token(token: &Token, age: Duration) -> Option<(Zeroizing<Vec
     // Large enough: growing would leave parts of the secret behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(2 * token.expose_secret().len() + 512));
     serde_json::to_writer(&mut *bytes, &text).ok()?;
-    Some((bytes, kept)).filter(|_| !kept.is_zero())
+    Some((bytes, kept))
 }
 
 /// The token, as old as it is now.
@@ -77,16 +82,13 @@ pub(super) fn write_failure(error: &Error) -> Vec<u8> {
 }
 
 /// The error of another process, and how long it keeps others from fetching.
-pub(super) fn read_failure(text: &[u8], left: Duration) -> Error {
-    let text: Option<FailureText> = serde_json::from_slice(text).ok();
-    let is_denied = text.as_ref().is_some_and(|text| text.is_denied);
+pub(super) fn read_failure(text: &[u8], left: Duration) -> Option<Error> {
+    let FailureText { is_denied, code, said } = serde_json::from_slice(text).ok()?;
     let kind = if is_denied { ErrorKind::Denied } else { ErrorKind::Unavailable };
-    let error = Error::new(kind).with_retry_after(left);
-    let Some(FailureText { code, said, .. }) = text else { return error };
-    let error =
-        error.with_description(format!("another process that shares the token was told: {said}"));
-    match code {
+    let said = format!("another process that shares the token was told: {said}");
+    let error = Error::new(kind).with_retry_after(left).with_description(said);
+    Some(match code {
         Some(code) => error.with_oauth_code(code),
         None => error,
-    }
+    })
 }

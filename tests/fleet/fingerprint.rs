@@ -92,7 +92,7 @@ fn these_share_a_name() {
 #[test]
 fn a_name_depends_on_the_key() {
     let endpoint = endpoint(|it| it);
-    let other = SharedTokens::new(MemoryStore::new(), EncryptionKey::new("1", [9; 32]));
+    let other = SharedTokens::new(MemoryStore::new(), EncryptionKey::new("1", [9; 32]).unwrap());
     assert_ne!(endpoint.fingerprint(&other).unwrap(), name(&endpoint));
     // While a key is changed the name stays.
     let changing = other.also_reads(key());

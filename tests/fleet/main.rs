@@ -27,7 +27,7 @@ use tower_oauth::{
 use support::Body;
 
 fn key() -> EncryptionKey {
-    EncryptionKey::new("1", [7; 32])
+    EncryptionKey::new("1", [7; 32]).unwrap()
 }
 
 /// One process: what it knows of the store is its own.

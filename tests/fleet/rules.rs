@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 use tower_oauth::{
-    ErrorKind, Token, TokenCache,
+    ErrorKind, RefreshReason, Token, TokenCache, TokenRequest,
     cache::TokenState,
     fetch_fn,
-    shared::{MemoryStore, SharedTokens},
+    shared::{Look, Looked, MemoryStore, SharedTokens, TokenStore},
     testing::{AuthorizationServer, ResponseTemplate, TokioClock},
 };
 
@@ -249,4 +252,134 @@ async fn a_fetcher_that_is_made_for_each_fetch_does_not_take_the_old_token_again
     secret(&tokens).await;
     sleep(ms(200)).await;
     assert_eq!(secret(&tokens).await, "token-4");
+}
+
+/// A token that a process only looked at is not one that it has.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_fails_does_not_hide_the_token_of_another_process() {
+    let (server, store) = (server(secs(1000), ms(100)), MemoryStore::new());
+    server.revoke_on_issue(true);
+    let fleet = replicas(2, &server, &store);
+    all_well(&ask_all(&fleet).await);
+    sleep(secs(10)).await;
+    fleet[0].refresh().await.unwrap();
+    server.down(true);
+    fleet[1].refresh().await.unwrap_err();
+    sleep(secs(10)).await;
+    let response = client(&server, &fleet[1]).oneshot(get()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(secret(&fleet[1]).await, "token-2");
+}
+
+/// Whoever asks for another token while the endpoint is down hears of it soon.
+#[tokio::test(start_paused = true)]
+async fn refreshes_while_the_endpoint_is_down_fail_together() {
+    let (server, store) = (server(secs(1000), ms(100)), MemoryStore::new());
+    let fleet = replicas(200, &server, &store);
+    all_well(&ask_all(&fleet).await);
+    sleep(secs(10)).await;
+    server.down(true);
+    let start = Instant::now();
+    let mut refreshing = JoinSet::new();
+    for tokens in fleet {
+        refreshing.spawn(async move { tokens.refresh().await.unwrap_err() });
+    }
+    refreshing.join_all().await;
+    assert!(start.elapsed() <= secs(5), "{:?}", start.elapsed());
+    assert!(server.token_requests() <= 5, "{}", server.token_requests());
+}
+
+/// A token that ends as soon as it came is shared for the second that a cache uses it.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_ends_at_once_holds_nobody_up() {
+    let (server, store) = (server(secs(0), ms(100)), MemoryStore::new());
+    let longest = all_well(&ask_all(&replicas(20, &server, &store)).await);
+    assert!(longest <= ms(500), "{longest:?}");
+    assert_eq!(server.token_requests(), 1);
+}
+
+/// A token that no header can carry is of no use to others either.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_cannot_be_shared_ends_its_claim() {
+    let store = MemoryStore::new();
+    let shared = SharedTokens::new(store.clone(), key());
+    let fetcher = fetch_fn(|_| async { Ok::<_, BoxError>(Token::bearer("two words")) });
+    let fetcher = ServiceBuilder::new().layer(shared.named("api")).service(fetcher);
+    fetcher.oneshot(TokenRequest::new(RefreshReason::Cold)).await.unwrap();
+    sleep(ms(2)).await;
+    let look = Look { newer_than: 0, despite_failure: false, claim: secs(1) };
+    assert!(matches!(store.look_or_claim("api", look).await.unwrap(), Looked::Claimed(_)));
+}
+
+/// What cannot be read is nothing, a failure too.
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_cannot_be_read_stops_nobody() {
+    let (server, store) = (server(secs(1000), ms(100)), MemoryStore::new());
+    let look = Look { newer_than: 0, despite_failure: false, claim: secs(1) };
+    let Looked::Claimed(number) = store.look_or_claim("api", look).await.unwrap() else { panic!() };
+    store.fail("api", number, b"junk", secs(100_000), secs(100_000)).await.unwrap();
+    assert_eq!(secret(&replica(&server, &store)).await, "token-1");
+}
+
+/// After an outage the store has an older token than the process that fetched for itself.
+#[tokio::test(start_paused = true)]
+async fn a_token_older_than_ones_own_is_no_answer_to_a_rejection() {
+    let (server, store) = (server(secs(10_000), ms(100)), Faulty::new(Mode::Works(ms(1))));
+    let fleet = replicas(2, &server, &store);
+    all_well(&ask_all(&fleet).await);
+    store.set(Mode::Refuses);
+    sleep(secs(10)).await;
+    assert_eq!(fleet[1].refresh().await.unwrap().expose_secret(), "token-2");
+    // Until the token before it is no fallback any more.
+    sleep(secs(70)).await;
+    store.set(Mode::Works(ms(1)));
+    server.revoke_all();
+    let response = client(&server, &fleet[1]).oneshot(get()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(secret(&fleet[1]).await, "token-3");
+    assert_eq!(server.rejected_requests(), 1);
+}
+
+/// A store that does not do what it should does not make a process ask for ever.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_repeats_itself_is_left_alone() {
+    #[derive(Clone)]
+    struct Stubborn(MemoryStore);
+
+    impl TokenStore for Stubborn {
+        async fn look_or_claim(&self, name: &str, look: Look) -> Result<Looked, BoxError> {
+            self.0.look_or_claim(name, Look { newer_than: 0, ..look }).await
+        }
+
+        async fn put(
+            &self,
+            name: &str,
+            number: u64,
+            value: &[u8],
+            keep: Duration,
+        ) -> Result<(), BoxError> {
+            self.0.put(name, number, value, keep).await
+        }
+
+        async fn extend(&self, name: &str, number: u64, claim: Duration) -> Result<bool, BoxError> {
+            self.0.extend(name, number, claim).await
+        }
+
+        async fn fail(
+            &self,
+            name: &str,
+            number: u64,
+            value: &[u8],
+            keep: Duration,
+            claim: Duration,
+        ) -> Result<(), BoxError> {
+            self.0.fail(name, number, value, keep, claim).await
+        }
+    }
+
+    let server = server(secs(1000), ms(100));
+    let tokens = replica(&server, &Stubborn(MemoryStore::new()));
+    secret(&tokens).await;
+    sleep(secs(2)).await;
+    assert_eq!(tokens.refresh().await.unwrap().expose_secret(), "token-2");
 }

@@ -6,13 +6,21 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use http::StatusCode;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_oauth::{
     ErrorKind, TokenCache, TokenEndpoint,
@@ -320,6 +328,100 @@ async fn a_key_that_is_evicted_costs_one_fetch() {
         assert_eq!(response.status(), StatusCode::OK);
     }
     assert_eq!(server.token_requests(), 3);
+}
+
+/// Whatever somebody has put there, a process gets its token.
+#[tokio::test]
+async fn junk_in_the_server_stops_nobody() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let [token, failure, claim] =
+        ["token", "failure", "claim"].map(|key| format!("{{tower-oauth:api}}:{key}"));
+    let junk: [&[&str]; 7] = [
+        &["SET", &claim, "5"],
+        &["SET", &claim, "x", "EX", "1000"],
+        &["SET", &failure, "x"],
+        &["SET", &failure, "x", "EX", "1000"],
+        &["HSET", &token, "number", "x", "value", "v"],
+        &["HSET", &token, "number", "inf", "value", "v"],
+        &["HSET", &token, "number", "1152921504606846976", "value", "v"],
+    ];
+    for junk in junk {
+        redis.cli(&["FLUSHALL"]);
+        redis.cli(junk);
+        let server = idp();
+        let fleet = fleet(2, &server, &redis).await;
+        for tokens in &fleet {
+            let longest = all_well(&ask_all(std::slice::from_ref(tokens)).await);
+            assert!(longest <= secs(2), "{junk:?}: {longest:?}");
+        }
+        assert_eq!(server.token_requests(), 1, "{junk:?}");
+    }
+}
+
+/// What stands between a store and its server.
+async fn proxy(to: u16, delay: Duration, is_mute: Arc<AtomicBool>) -> (u16, Arc<AtomicU32>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connections = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((from, _)) = listener.accept().await {
+            count.fetch_add(1, SeqCst);
+            let was_mute = is_mute.load(SeqCst);
+            let is_mute = Arc::clone(&is_mute);
+            tokio::spawn(async move {
+                sleep(delay).await;
+                let to = TcpStream::connect(("127.0.0.1", to)).await?;
+                let (mut client, mut to_client) = from.into_split();
+                let (mut server, mut to_server) = to.into_split();
+                tokio::spawn(async move { tokio::io::copy(&mut client, &mut to_server).await });
+                let mut bytes = [0; 4096];
+                while let Ok(read @ 1..) = server.read(&mut bytes).await {
+                    // Only the connections of before.
+                    if is_mute.load(SeqCst) && !was_mute {
+                        std::future::pending::<()>().await;
+                    }
+                    to_client.write_all(&bytes[..read]).await?;
+                }
+                Ok::<_, std::io::Error>(())
+            });
+        }
+    });
+    (port, connections)
+}
+
+/// As when a firewall forgets it, or a machine goes over to another one.
+#[tokio::test]
+async fn a_connection_that_nothing_comes_through_is_replaced() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let is_mute = Arc::new(AtomicBool::new(false));
+    let (port, connections) = proxy(redis.port, ms(0), Arc::clone(&is_mute)).await;
+    let store = RedisStore::new(format!("redis://127.0.0.1:{port}")).unwrap();
+    store.extend("api", 1, ms(1)).await.unwrap();
+    is_mute.store(true, SeqCst);
+    let late = timeout(ms(300), store.extend("api", 1, ms(1))).await;
+    assert!(late.is_err(), "nothing comes through");
+    timeout(secs(5), store.extend("api", 1, ms(1))).await.unwrap().unwrap();
+    assert_eq!(connections.load(SeqCst), 2);
+}
+
+/// Whoever asks gives up long before.
+#[tokio::test]
+async fn a_connection_to_a_cluster_that_takes_long_is_made_all_the_same() {
+    let Some(redis) = Redis::start(&["--cluster-enabled", "yes"]) else { return };
+    redis.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    while !redis.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok") {
+        sleep(ms(50)).await;
+    }
+    let (port, _) = proxy(redis.port, ms(200), Arc::default()).await;
+    let store = RedisStore::cluster([format!("redis://127.0.0.1:{port}")]).unwrap();
+    let early = timeout(ms(50), store.extend("api", 1, ms(1))).await;
+    assert!(early.is_err(), "it takes longer");
+    sleep(secs(1)).await;
+    let server = idp();
+    let shared = || SharedTokens::new(store.clone(), key()).timeout(secs(2));
+    all_well(&ask_all(&[replica_of(&server, shared()), replica_of(&server, shared())]).await);
+    assert_eq!(server.token_requests(), 1);
 }
 
 #[tokio::test]

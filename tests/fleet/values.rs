@@ -105,7 +105,7 @@ async fn plaintext_is_for_those_who_say_so() {
 #[tokio::test(start_paused = true)]
 async fn keys_change_without_a_moment_in_which_somebody_cannot_read() {
     let store = MemoryStore::new();
-    let (old, new) = (key(), EncryptionKey::new("2", [8; 32]));
+    let (old, new) = (key(), EncryptionKey::new("2", [8; 32]).unwrap());
     let steps = [
         SharedTokens::new(store.clone(), old.clone()),
         SharedTokens::new(store.clone(), old.clone()).also_reads(new.clone()),
@@ -131,6 +131,9 @@ fn a_key_is_32_bytes() {
         let error = EncryptionKey::from_base64("1", &wrong).unwrap_err();
         assert_eq!((error.kind(), error.field()), (ErrorKind::Config, Some("encryption_key")));
         assert!(wrong.is_empty() || !error.to_string().contains(&wrong));
+    }
+    for wrong in [String::new(), "x".repeat(256)] {
+        assert_eq!(EncryptionKey::new(wrong, [1; 32]).unwrap_err().kind(), ErrorKind::Config);
     }
     assert!(!format!("{:?}", key()).contains('7'));
 }

@@ -330,6 +330,53 @@ async fn a_key_that_is_evicted_costs_one_fetch() {
     assert_eq!(server.token_requests(), 3);
 }
 
+/// The certificate is trusted by the platform's own means, here a variable: see `child_over_tls`.
+#[tokio::test]
+async fn a_server_is_reached_over_tls() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (file, key) = (redis.folder.join("tls.pem"), redis.folder.join("tls.key"));
+    fs::write(&file, certificate.cert.pem()).unwrap();
+    fs::write(&key, certificate.signing_key.serialize_pem()).unwrap();
+    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    redis.cli(&[
+        "CONFIG",
+        "SET",
+        "tls-cert-file",
+        file.to_str().unwrap(),
+        "tls-key-file",
+        key.to_str().unwrap(),
+        "tls-ca-cert-file",
+        file.to_str().unwrap(),
+        "tls-auth-clients",
+        "no",
+        "tls-port",
+        &port.to_string(),
+    ]);
+    let child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "server::child_over_tls", "--ignored"])
+        .env("FLEET_REDIS", format!("rediss://localhost:{port}"))
+        .env("SSL_CERT_FILE", &file)
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+    assert_eq!(redis.cli(&["KEYS", "*"]), "{tower-oauth:api}:token");
+}
+
+#[test]
+#[ignore = "a part of the test above, in a process of its own"]
+fn child_over_tls() {
+    let Ok(url) = env::var("FLEET_REDIS") else { return };
+    let error = RedisStore::new(&url).unwrap_err();
+    assert!(error.to_string().contains("rustls provider"), "{error}");
+    rustls::crypto::ring::default_provider().install_default().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let shared = SharedTokens::new(RedisStore::new(url).unwrap(), key()).timeout(secs(5));
+        replica_of(&idp(), shared).token().await.unwrap();
+    });
+}
+
 /// Whatever somebody has put there, a process gets its token.
 #[tokio::test]
 async fn junk_in_the_server_stops_nobody() {

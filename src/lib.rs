@@ -149,7 +149,7 @@
 //! # What it costs
 //!
 //! The default, [`replay::IfEmpty`], keeps a copy of the head of each request without a body, which takes
-//! two allocations. [`replay::Never`] keeps nothing, and takes about 200 instructions more than a header that
+//! two allocations. [`replay::Never`] keeps nothing, and takes about 240 instructions more than a header that
 //! never changes. [`docs::performance`] has the details.
 
 #![forbid(unsafe_code)]

@@ -106,19 +106,24 @@ where
         + 'static,
 {
     fn fetch(&self, request: TokenRequest) -> Fetching {
-        let mut fetcher = self.clone();
-        Box::pin(async move {
-            let made = async {
-                poll_fn(|cx| fetcher.poll_ready(cx)).await?;
-                fetcher.call(request).await
-            };
-            made.await.map_err(|error: F::Error| Error::from_fetcher(error.into()))
-        })
+        Box::pin(fetch_once(self.clone(), request))
     }
 
     fn boxed(self) -> BoxFetch {
         Box::new(self)
     }
+}
+
+/// Makes a fetcher ready and calls it. Its error is ours, or in one of ours.
+pub(crate) async fn fetch_once<F>(mut fetcher: F, request: TokenRequest) -> Result<Token, Error>
+where
+    F: Service<TokenRequest, Response = Token, Error: Into<BoxError>>,
+{
+    let fetched = async {
+        poll_fn(|cx| fetcher.poll_ready(cx)).await?;
+        fetcher.call(request).await
+    };
+    fetched.await.map_err(|error: F::Error| Error::from_fetcher(error.into()))
 }
 
 /// Makes a fetcher from an async closure.

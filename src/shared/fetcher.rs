@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::{BoxError, Error},
-    fetch::{RefreshReason, TokenRequest},
+    fetch::{RefreshReason, TokenRequest, fetch_once},
     token::Token,
 };
 
@@ -70,7 +70,7 @@ where
                 Found::Claim(number) => fetch_for_all(&entry, number, fetcher, request).await,
                 Found::NoStore => {
                     let begun_at = Instant::now();
-                    let token = fetch(fetcher, request).await?;
+                    let token = fetch_once(fetcher, request).await?;
                     entry.got(&token, 0, token.age().unwrap_or_else(|| begun_at.elapsed()));
                     Ok(token)
                 }
@@ -144,7 +144,7 @@ where
     let begun_at = Instant::now();
     let fetched = {
         let (mut fetch, mut claim) =
-            (pin!(fetch(fetcher, request)), pin!(entry.keep_claim(number)));
+            (pin!(fetch_once(fetcher, request)), pin!(entry.keep_claim(number)));
         poll_fn(|cx| {
             let fetched = fetch.as_mut().poll(cx);
             if fetched.is_pending() {
@@ -159,17 +159,6 @@ where
         Err(error) => entry.fail(number, error).await,
     }
     fetched
-}
-
-async fn fetch<F>(mut fetcher: F, request: TokenRequest) -> Result<Token, Error>
-where
-    F: Service<TokenRequest, Response = Token, Error: Into<BoxError>>,
-{
-    let fetched = async {
-        poll_fn(|cx| fetcher.poll_ready(cx)).await?;
-        fetcher.call(request).await
-    };
-    fetched.await.map_err(|error: F::Error| Error::from_fetcher(error.into()))
 }
 
 impl<F, S> fmt::Debug for SharedFetcher<F, S> {

@@ -21,6 +21,8 @@ pub(crate) enum Mode {
     Refuses,
     /// It says nothing.
     Hangs,
+    /// It gives a token though a newer one is wanted.
+    Repeats,
 }
 
 #[derive(Clone)]
@@ -52,6 +54,7 @@ impl Faulty {
             Mode::Works(time) => sleep(time).await,
             Mode::Refuses => return Err("connection refused".into()),
             Mode::Hangs => pending().await,
+            Mode::Repeats => {}
         }
         Ok(())
     }
@@ -60,7 +63,9 @@ impl Faulty {
 impl TokenStore for Faulty {
     async fn look_or_claim(&self, name: &str, look: Look) -> Result<Looked, BoxError> {
         self.work().await?;
-        self.store.look_or_claim(name, look).await
+        let repeats = *self.mode.lock().unwrap() == Mode::Repeats;
+        let newer_than = if repeats { 0 } else { look.newer_than };
+        self.store.look_or_claim(name, Look { newer_than, ..look }).await
     }
 
     async fn put(

@@ -343,42 +343,8 @@ async fn a_token_older_than_ones_own_is_no_answer_to_a_rejection() {
 /// A store that does not do what it should does not make a process ask for ever.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_repeats_itself_is_left_alone() {
-    #[derive(Clone)]
-    struct Stubborn(MemoryStore);
-
-    impl TokenStore for Stubborn {
-        async fn look_or_claim(&self, name: &str, look: Look) -> Result<Looked, BoxError> {
-            self.0.look_or_claim(name, Look { newer_than: 0, ..look }).await
-        }
-
-        async fn put(
-            &self,
-            name: &str,
-            number: u64,
-            value: &[u8],
-            keep: Duration,
-        ) -> Result<(), BoxError> {
-            self.0.put(name, number, value, keep).await
-        }
-
-        async fn extend(&self, name: &str, number: u64, claim: Duration) -> Result<bool, BoxError> {
-            self.0.extend(name, number, claim).await
-        }
-
-        async fn fail(
-            &self,
-            name: &str,
-            number: u64,
-            value: &[u8],
-            keep: Duration,
-            claim: Duration,
-        ) -> Result<(), BoxError> {
-            self.0.fail(name, number, value, keep, claim).await
-        }
-    }
-
     let server = server(secs(1000), ms(100));
-    let tokens = replica(&server, &Stubborn(MemoryStore::new()));
+    let tokens = replica(&server, &Faulty::new(Mode::Repeats));
     secret(&tokens).await;
     sleep(secs(2)).await;
     assert_eq!(tokens.refresh().await.unwrap().expose_secret(), "token-2");

@@ -27,28 +27,12 @@ fn export(tokens: &TokenCache) {
         let labels = [("cache", cache.clone())].into_iter().map(|label| Label::from(&label));
         labels.chain(label.map(|label| Label::from(&label))).collect::<Vec<_>>()
     };
-    let counts = status.counts;
-    for (reason, fetches) in counts.fetches.by_reason() {
-        let labels = with(Some(("reason", reason)));
-        counter!("oauth_client_fetches_total", labels).absolute(fetches);
-    }
-    for (error, failures) in counts.failures.by_error() {
-        let labels = with(Some(("error", error)));
-        counter!("oauth_client_fetch_failures_total", labels).absolute(failures);
-    }
-    for (name, count) in [
-        ("oauth_client_fetches_same_again_total", counts.same_again),
-        ("oauth_client_flights_lost_total", counts.flights_lost),
-        ("oauth_client_waits_total", counts.waits),
-        ("oauth_client_stale_served_total", counts.stale_served),
-        ("oauth_client_rejections_total", counts.rejections),
-        ("oauth_client_rejections_ignored_total", counts.rejections_ignored),
-        ("oauth_client_replays_total", counts.replays),
-    ] {
-        counter!(name, with(None)).absolute(count);
+    for (name, label, count) in status.counts.counters() {
+        counter!(name, with(label)).absolute(count);
     }
     // The facade's counters are whole numbers.
-    gauge!("oauth_client_fetch_seconds_total", with(None)).set(counts.fetch_time.as_secs_f64());
+    gauge!("oauth_client_fetch_seconds_total", with(None))
+        .set(status.counts.fetch_time.as_secs_f64());
     gauge!("oauth_client_ready", with(None)).set(f64::from(u8::from(status.is_ready())));
     let expires_in = status.expires_in.unwrap_or_default().as_secs_f64();
     gauge!("oauth_client_token_expires_in_seconds", with(None)).set(expires_in);

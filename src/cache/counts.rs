@@ -26,7 +26,8 @@ use crate::{error::ErrorKind, fetch::RefreshReason};
 /// | [`CacheStatus::is_ready`](super::CacheStatus::is_ready) | `oauth_client_ready` (0 or 1) | `oauth.client.ready` | `cache` |
 /// | [`CacheStatus::expires_in`](super::CacheStatus::expires_in) | `oauth_client_token_expires_in_seconds` | `oauth.client.token.expires_in` (s) | `cache` |
 ///
-/// All but the last two are counters. `examples/metrics` is a whole program.
+/// All but the last two are counters, and [`counters`](Self::counters) lists those that are whole numbers.
+/// `examples/metrics` is a whole program.
 ///
 /// # Logs
 ///
@@ -60,6 +61,56 @@ pub struct Counts {
     pub replays: u64,
 }
 
+impl Counts {
+    /// All of these that are whole numbers, for an exporter: the name for Prometheus, a label beside
+    /// `cache` if there is one, and the count. What a later version counts comes with them.
+    ///
+    /// ```
+    /// use std::fmt::{self, Write};
+    /// use tower_oauth::TokenCache;
+    ///
+    /// /// What Prometheus reads.
+    /// fn page(tokens: &TokenCache) -> Result<String, fmt::Error> {
+    ///     let mut page = String::new();
+    ///     for (name, label, count) in tokens.status().counts.counters() {
+    ///         let label = label.map(|(label, value)| format!("{{{label}=\"{value}\"}}"));
+    ///         writeln!(page, "{name}{} {count}", label.unwrap_or_default())?;
+    ///     }
+    ///     Ok(page)
+    /// }
+    /// ```
+    pub fn counters(
+        &self,
+    ) -> impl Iterator<Item = (&'static str, Option<(&'static str, &'static str)>, u64)> + use<>
+    {
+        const FETCHES: &str = "oauth_client_fetches_total";
+        const FAILURES: &str = "oauth_client_fetch_failures_total";
+        let reason = |reason: RefreshReason| Some(("reason", reason.as_str()));
+        let error = |error| Some(("error", error));
+        let Self { fetches, failures, .. } = self;
+        [
+            (FETCHES, reason(RefreshReason::Cold), fetches.cold),
+            (FETCHES, reason(RefreshReason::Expired), fetches.expired),
+            (FETCHES, reason(RefreshReason::Rejected), fetches.rejected),
+            (FETCHES, reason(RefreshReason::Requested), fetches.requested),
+            (FETCHES, reason(RefreshReason::Stale), fetches.stale),
+            (FAILURES, error("denied"), failures.denied),
+            (FAILURES, error("unavailable"), failures.unavailable),
+            (FAILURES, error("invalid_response"), failures.invalid_response),
+            (FAILURES, error("timeout"), failures.timeout),
+            (FAILURES, error("other"), failures.other),
+            ("oauth_client_fetches_same_again_total", None, self.same_again),
+            ("oauth_client_flights_lost_total", None, self.flights_lost),
+            ("oauth_client_waits_total", None, self.waits),
+            ("oauth_client_stale_served_total", None, self.stale_served),
+            ("oauth_client_rejections_total", None, self.rejections),
+            ("oauth_client_rejections_ignored_total", None, self.rejections_ignored),
+            ("oauth_client_replays_total", None, self.replays),
+        ]
+        .into_iter()
+    }
+}
+
 /// Fetches that were begun, by their [`RefreshReason`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -77,17 +128,6 @@ pub struct Fetches {
 }
 
 impl Fetches {
-    /// All of them, with the values of the label `reason`.
-    pub fn by_reason(&self) -> [(&'static str, u64); 5] {
-        [
-            (RefreshReason::Cold.as_str(), self.cold),
-            (RefreshReason::Expired.as_str(), self.expired),
-            (RefreshReason::Rejected.as_str(), self.rejected),
-            (RefreshReason::Requested.as_str(), self.requested),
-            (RefreshReason::Stale.as_str(), self.stale),
-        ]
-    }
-
     pub(super) fn count(&mut self, reason: RefreshReason) {
         *match reason {
             RefreshReason::Cold => &mut self.cold,
@@ -116,17 +156,6 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// All of them, with the values of the label `error`.
-    pub fn by_error(&self) -> [(&'static str, u64); 5] {
-        [
-            ("denied", self.denied),
-            ("unavailable", self.unavailable),
-            ("invalid_response", self.invalid_response),
-            ("timeout", self.timeout),
-            ("other", self.other),
-        ]
-    }
-
     /// Gives the value of the label.
     pub(super) fn count(&mut self, kind: ErrorKind) -> &'static str {
         let (label, count) = match kind {

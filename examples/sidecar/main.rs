@@ -10,9 +10,8 @@
 //! keep_authorization = false  # the default: an Authorization of the caller's own is dropped
 //! replay_limit = 65536        # the default: bytes of a request that are kept to send it again
 //!
-//! [[route]]                   # the longest prefix counts, and the path stays as it is
-//! prefix = "/orders"
-//! upstream = "https://api.example.com"
+//! [routes]                    # the longest prefix counts, and the path stays as it is
+//! "/orders" = "https://api.example.com"
 //!
 //! [fetcher]                   # and [refresh]; see `TokenEndpointBuilder`
 //! url = "https://idp.example.com/oauth2/token"
@@ -27,26 +26,21 @@
 //! then whether a token was rejected. `/readyz` and `/metrics` are for probes and Prometheus. These
 //! three paths are never sent on.
 //!
-//! After ctrl-c or SIGTERM it takes no new connections, finishes the requests that it has, and cuts
-//! WebSockets.
+//! After ctrl-c or SIGTERM it takes no new connections, finishes the requests that it has, however long
+//! they take, and cuts WebSockets.
 
 mod demo;
 mod proxy;
 #[cfg(test)]
 mod tests;
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fs, io, path::PathBuf};
 
 use clap::Parser;
-use serde::Deserialize;
-use tokio::{net::TcpListener, select, sync::oneshot, time::sleep};
+use tokio::{net::TcpListener, select};
 use tower::{BoxError, make::Shared, service_fn};
-use tower_oauth::{cache::RefreshPolicy, token_endpoint::TokenEndpointBuilder};
 
-use proxy::Proxy;
-
-/// How long requests may take to end after a signal. Kubernetes kills after 30 seconds.
-const GRACE: Duration = Duration::from_secs(25);
+use proxy::{Config, Proxy};
 
 /// Sends requests on with an access token, or tells another proxy which one to add.
 #[derive(Parser)]
@@ -56,50 +50,17 @@ struct Arguments {
     config: Option<PathBuf>,
 }
 
-/// The configuration file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    listen: Option<SocketAddr>,
-    #[serde(default)]
-    keep_authorization: bool,
-    replay_limit: Option<usize>,
-    #[serde(default, rename = "route")]
-    routes: Vec<Route>,
-    fetcher: TokenEndpointBuilder,
-    #[serde(default)]
-    refresh: RefreshPolicy,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Route {
-    prefix: String,
-    upstream: String,
-}
-
-impl Config {
-    /// Says what is wrong and where, without the line itself: that may be the one with the secret.
-    fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error: toml::de::Error| {
-            let start = error.span().map_or(0, |span| span.start);
-            let line = text[..start].matches('\n').count() + 1;
-            format!("line {line}: {}", error.message())
-        })
-    }
-}
-
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let Some(path) = Arguments::parse().config else { return demo::run().await };
-    let named = |why: String| format!("{}: {why}", path.display());
-    let text = fs::read_to_string(&path).map_err(|error| named(error.to_string()))?;
-    let config = Config::parse(&text).map_err(named)?;
+    let named = |why: BoxError| format!("{}: {why}", path.display());
+    let text = fs::read_to_string(&path).map_err(|error| named(error.into()))?;
+    let config = Config::parse(&text).map_err(|why| named(why.into()))?;
     let listen = config.listen.unwrap_or(([127, 0, 0, 1], 8080).into());
-    let proxy = Proxy::new(config).map_err(|error| named(error.to_string()))?;
+    let proxy = Proxy::new(config).map_err(named)?;
     let listener = TcpListener::bind(listen)
         .await
-        .map_err(|error| named(format!("cannot listen on {listen}: {error}")))?;
+        .map_err(|error| named(format!("cannot listen on {listen}: {error}").into()))?;
     let stop = signal()?;
     eprintln!("listening on http://{}", listener.local_addr()?);
     Ok(serve(listener, proxy, stop).await?)
@@ -126,19 +87,7 @@ async fn serve(
     proxy: Proxy,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let (stopping, stopped) = oneshot::channel();
     // A router would set the length of responses that are not its own.
     let respond = service_fn(move |request| proxy.clone().respond(request));
-    let serving = axum::serve(listener, Shared::new(respond)).with_graceful_shutdown(async {
-        stop.await;
-        let _ = stopping.send(());
-    });
-    let too_late = async {
-        let _ = stopped.await;
-        sleep(GRACE).await;
-    };
-    select! {
-        result = serving => result,
-        () = too_late => Err(io::Error::other(format!("requests went on for {GRACE:?} after the signal"))),
-    }
+    axum::serve(listener, Shared::new(respond)).with_graceful_shutdown(stop).await
 }

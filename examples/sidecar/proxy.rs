@@ -1,13 +1,16 @@
 //! What becomes of one request.
 
-use std::{cmp::Reverse, convert::Infallible, error::Error, iter, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, convert::Infallible, error::Error, fmt::Write, iter, net::SocketAddr,
+    sync::Arc,
+};
 
 use axum::{
     body::Body,
     extract::Request,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header, uri::Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -15,25 +18,52 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use tokio::{io::copy_bidirectional, time::timeout};
+use serde::Deserialize;
+use tokio::io::copy_bidirectional;
 use tower::{BoxError, Layer, ServiceExt};
 use tower_oauth::{
     OAuthLayer, OAuthService, TokenCache,
+    cache::RefreshPolicy,
     replay::{Buffered, BufferedBody},
+    token_endpoint::TokenEndpointBuilder,
 };
 
-use crate::Config;
+/// The configuration file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub listen: Option<SocketAddr>,
+    #[serde(default)]
+    keep_authorization: bool,
+    replay_limit: Option<usize>,
+    #[serde(default)]
+    routes: BTreeMap<String, String>,
+    fetcher: TokenEndpointBuilder,
+    #[serde(default)]
+    refresh: RefreshPolicy,
+}
 
-/// How long `/readyz` waits for a token.
-const READY_IN: Duration = Duration::from_secs(1);
+impl Config {
+    /// Says what is wrong and where, without the line itself: that may be the one with the secret.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = text[..start].matches('\n').count() + 1;
+            format!("line {line}: {}", error.message())
+        })
+    }
+}
+
+const HOP_BY_HOP: &str =
+    "connection keep-alive proxy-authorization proxy-connection te transfer-encoding upgrade";
 
 type Http = Client<HttpsConnector<HttpConnector>, BufferedBody<Body>>;
 type Api = OAuthService<Http, TokenCache, Buffered>;
 
 #[derive(Clone)]
 pub struct Proxy {
-    /// The prefixes with their upstreams, the longest first.
-    routes: Arc<[(String, Uri)]>,
+    /// The upstreams by their prefixes.
+    routes: Arc<BTreeMap<String, String>>,
     keep_authorization: bool,
     tokens: TokenCache,
     http1: Api,
@@ -47,20 +77,17 @@ impl Proxy {
         let tokens = TokenCache::builder(fetcher).refresh(config.refresh).name("sidecar").build();
         let replay = Buffered::new(config.replay_limit.unwrap_or(64 * 1024));
         let mut layer = OAuthLayer::with_source(tokens.clone()).replay(replay);
-        let mut routes: Vec<(String, Uri)> = Vec::new();
-        for route in config.routes {
-            if !route.prefix.starts_with('/') {
-                return Err(format!("the prefix {:?} must start with a slash", route.prefix).into());
+        for (prefix, upstream) in &config.routes {
+            if !prefix.starts_with('/') {
+                return Err(format!("the prefix {prefix:?} must start with a slash").into());
             }
             layer = layer
-                .origin(&route.upstream)
-                .map_err(|error| format!("the upstream of {:?}: {error}", route.prefix))?;
-            routes.push((route.prefix, route.upstream.parse()?));
+                .origin(upstream)
+                .map_err(|error| format!("the upstream of {prefix:?}: {error}"))?;
         }
-        routes.sort_by_key(|(prefix, _)| Reverse(prefix.len()));
 
         let tls = ClientConfig::builder();
-        let tls = match routes.iter().any(|(_, uri)| uri.scheme() == Some(&Scheme::HTTPS)) {
+        let tls = match config.routes.values().any(|upstream| !upstream.starts_with("http:")) {
             true => tls.try_with_platform_verifier()?,
             // Where there is no upstream to verify, the platform's certificates may be missing.
             false => tls.with_root_certificates(RootCertStore::empty()),
@@ -69,31 +96,38 @@ impl Proxy {
         let connector =
             || HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
         let mut client = Client::builder(TokioExecutor::new());
-        let http1 = client.build(connector().enable_http1().build());
-        let http2 = client.http2_only(true).build(connector().enable_http2().build());
-        let (http1, http2) = (layer.layer(http1), layer.layer(http2));
-        let (routes, keep_authorization) = (routes.into(), config.keep_authorization);
+        let http1 = layer.layer(client.build(connector().enable_http1().build()));
+        let http2 = layer.layer(client.http2_only(true).build(connector().enable_http2().build()));
+        let (routes, keep_authorization) = (config.routes.into(), config.keep_authorization);
         Ok(Self { routes, keep_authorization, tokens, http1, http2 })
     }
 
     pub async fn respond(self, request: Request) -> Result<Response, Infallible> {
-        let path = request.uri().path();
+        let path = request.uri().path().to_owned();
+        let response = self.route(&path, request).await;
+        Ok(response.unwrap_or_else(|error| failed(&path, &*error)))
+    }
+
+    async fn route(&self, path: &str, request: Request) -> Result<Response, BoxError> {
         Ok(match path {
-            "/readyz" => self.ready().await,
+            // A service that was idle has no token, but gets one. How long that may take, the probe knows.
+            "/readyz" => self.tokens.token().await.map(|_| "ready".into_response())?,
             "/metrics" => self.metrics().into_response(),
-            _ if is_below("/auth", path) => self.authorization().await,
-            _ => match self.routes.iter().find(|(prefix, _)| is_below(prefix, path)) {
-                Some((_, upstream)) => {
-                    let sent = self.send(request, upstream).await;
-                    sent.unwrap_or_else(|error| failed(&*error, upstream))
-                }
+            // Forward-auth: the header that another proxy is to send.
+            _ if is_below("/auth", path) => {
+                let value = self.tokens.token().await?.header_value()?;
+                let no_store = HeaderValue::from_static("no-store");
+                [(header::AUTHORIZATION, value), (header::CACHE_CONTROL, no_store)].into_response()
+            }
+            _ => match upstream(&self.routes, path) {
+                Some(upstream) => self.send(request, upstream).await?,
                 None => (StatusCode::NOT_FOUND, "the sidecar has no route here").into_response(),
             },
         })
     }
 
     /// Sends a request on and gives the upstream's response.
-    async fn send(&self, mut request: Request, upstream: &Uri) -> Result<Response, BoxError> {
+    async fn send(&self, mut request: Request, upstream: &str) -> Result<Response, BoxError> {
         let caller = is_websocket(&request).then(|| hyper::upgrade::on(&mut request));
         let mut api = &self.http2;
         if request.version() != Version::HTTP_2 {
@@ -101,14 +135,12 @@ impl Proxy {
             *request.version_mut() = Version::HTTP_11;
             api = &self.http1;
         }
-        let mut uri = upstream.clone().into_parts();
-        uri.path_and_query = request.uri().path_and_query().cloned();
-        *request.uri_mut() = Uri::from_parts(uri)?;
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        *request.uri_mut() = [upstream.trim_end_matches('/'), path].concat().parse()?;
         let headers = request.headers_mut();
         remove_hop_by_hop(headers, caller.is_some());
         // The client makes the upstream's own of the URI.
         headers.remove(header::HOST);
-        headers.remove(header::PROXY_AUTHORIZATION);
         if !self.keep_authorization {
             headers.remove(header::AUTHORIZATION);
         }
@@ -124,79 +156,48 @@ impl Proxy {
         Ok(response.map(Body::new))
     }
 
-    /// Forward-auth: the header that another proxy is to send.
-    async fn authorization(&self) -> Response {
-        match self.tokens.token().await.and_then(|token| token.header_value()) {
-            Ok(value) => {
-                let no_store = HeaderValue::from_static("no-store");
-                [(header::AUTHORIZATION, value), (header::CACHE_CONTROL, no_store)].into_response()
-            }
-            Err(error) => unavailable(&error),
-        }
-    }
-
-    /// For a probe: a service that was idle has no token, but gets one.
-    async fn ready(&self) -> Response {
-        match timeout(READY_IN, self.tokens.token()).await {
-            Ok(Ok(_)) => "ready".into_response(),
-            Ok(Err(error)) => unavailable(&error),
-            Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "no token within a second").into_response(),
-        }
-    }
-
     /// For Prometheus: the names are those of the table at `tower_oauth::cache::Counts`.
     fn metrics(&self) -> String {
         let status = self.tokens.status();
-        let counts = status.counts;
-        let reasons = counts.fetches.by_reason().map(|(reason, fetches)| {
-            ("fetches_total", format!(",reason=\"{reason}\""), fetches as f64)
-        });
-        let errors = counts.failures.by_error().map(|(error, failures)| {
-            ("fetch_failures_total", format!(",error=\"{error}\""), failures as f64)
-        });
-        let others = [
-            ("fetches_same_again_total", counts.same_again as f64),
-            ("flights_lost_total", counts.flights_lost as f64),
-            ("fetch_seconds_total", counts.fetch_time.as_secs_f64()),
-            ("waits_total", counts.waits as f64),
-            ("stale_served_total", counts.stale_served as f64),
-            ("rejections_total", counts.rejections as f64),
-            ("rejections_ignored_total", counts.rejections_ignored as f64),
-            ("replays_total", counts.replays as f64),
+        let mut page = String::new();
+        for (name, label, count) in status.counts.counters() {
+            let label = label.map(|(label, value)| format!(",{label}=\"{value}\""));
+            let label = label.unwrap_or_default();
+            let _ = writeln!(page, "{name}{{cache=\"sidecar\"{label}}} {count}");
+        }
+        for (name, value) in [
+            ("fetch_seconds_total", status.counts.fetch_time.as_secs_f64()),
             ("ready", f64::from(u8::from(status.is_ready()))),
             ("token_expires_in_seconds", status.expires_in.unwrap_or_default().as_secs_f64()),
-        ];
-        let others = others.map(|(name, value)| (name, String::new(), value));
-        reasons
-            .into_iter()
-            .chain(errors)
-            .chain(others)
-            .map(|(name, label, value)| {
-                format!("oauth_client_{name}{{cache=\"sidecar\"{label}}} {value}\n")
-            })
-            .collect()
+        ] {
+            let _ = writeln!(page, "oauth_client_{name}{{cache=\"sidecar\"}} {value}");
+        }
+        page
     }
 }
 
-fn failed(error: &(dyn Error + 'static), upstream: &Uri) -> Response {
+/// Without a token 503, and when to ask again.
+fn failed(path: &str, error: &(dyn Error + 'static)) -> Response {
     if let Some(error) = tower_oauth::Error::find(error) {
-        return unavailable(error);
+        // Rounded up: a caller that comes a moment too early would get the same again.
+        let seconds = error.retry_after().unwrap_or_default().as_secs() + 1;
+        let retry_after = [(header::RETRY_AFTER, seconds.to_string())];
+        return (StatusCode::SERVICE_UNAVAILABLE, retry_after, error.to_string()).into_response();
     }
     let causes = iter::successors(Some(error), |&error| error.source());
     let why = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    (StatusCode::BAD_GATEWAY, format!("no response from {upstream}: {why}")).into_response()
+    (StatusCode::BAD_GATEWAY, format!("the upstream of {path} did not respond: {why}"))
+        .into_response()
 }
 
-/// Without a token: when to ask again.
-fn unavailable(error: &tower_oauth::Error) -> Response {
-    // Rounded up: a caller that comes a moment too early would get the same again.
-    let seconds = error.retry_after().unwrap_or_default().as_secs() + 1;
-    let retry_after = [(header::RETRY_AFTER, seconds.to_string())];
-    (StatusCode::SERVICE_UNAVAILABLE, retry_after, error.to_string()).into_response()
+/// The upstream with the longest prefix. It comes last: it begins like the others, and goes on.
+pub fn upstream<'a>(routes: &'a BTreeMap<String, String>, path: &str) -> Option<&'a String> {
+    let upstream = routes.iter().rfind(|(prefix, _)| is_below(prefix, path));
+    upstream.map(|(_, upstream)| upstream)
 }
 
 /// Whether a path is this prefix, or goes on after it with another segment.
-pub fn is_below(prefix: &str, path: &str) -> bool {
+fn is_below(prefix: &str, path: &str) -> bool {
     let rest = path.strip_prefix(prefix);
     rest.is_some_and(|rest| rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'))
 }
@@ -216,18 +217,17 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, is_websocket: bool) {
     // Trailers are passed on, and with them the one thing that is said about them.
     let takes_trailers =
         list(headers, header::TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
-    let upgrade = headers.remove(header::UPGRADE).filter(|_| is_websocket);
-    for name in named.iter().chain(&[header::CONNECTION, header::TE, header::TRANSFER_ENCODING]) {
+    for name in named {
         headers.remove(name);
     }
-    for name in ["keep-alive", "proxy-connection"] {
+    for name in HOP_BY_HOP.split(' ') {
         headers.remove(name);
     }
     if takes_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
-    if let Some(upgrade) = upgrade {
-        headers.insert(header::UPGRADE, upgrade);
+    if is_websocket {
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     }
 }

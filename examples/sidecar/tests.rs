@@ -26,90 +26,13 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::{BoxError, ServiceExt};
 use tower_oauth::testing::{AuthorizationServer, Listener, ResponseTemplate};
 
-use crate::{
-    Config,
-    demo::{Sidecar, text},
-    proxy::{self, Proxy},
-};
+use crate::proxy::{self, Config, Proxy};
 
 mod load;
 mod nginx;
+mod world;
 
-type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
-
-/// A sidecar, and what is around it.
-struct World {
-    server: AuthorizationServer,
-    /// Takes the tokens of `server` and sends back what it gets, over a WebSocket too.
-    upstream: SocketAddr,
-    sidecar: Sidecar,
-    _token_endpoint: Listener,
-}
-
-impl World {
-    async fn start(settings: &str) -> Self {
-        let server = AuthorizationServer::new();
-        let token_endpoint = server.listen().await.unwrap();
-        let token_url = token_endpoint.uri("/token");
-        let upstream = upstream(server.clone()).await;
-        let origin = format!("http://{upstream}");
-        let sidecar = Sidecar::start(settings, &token_url, &origin).await.unwrap();
-        Self { server, upstream, sidecar, _token_endpoint: token_endpoint }
-    }
-}
-
-async fn upstream(server: AuthorizationServer) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let app = Router::new().fallback(echo).with_state(server);
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    addr
-}
-
-async fn echo(State(server): State<AuthorizationServer>, mut request: Incoming) -> Outgoing {
-    let mut head = Request::new(Empty::<Bytes>::new());
-    *head.headers_mut() = request.headers().clone();
-    let judged = server.oneshot(head).await.unwrap();
-    if judged.status() != StatusCode::OK {
-        // All of it has been sent when the rejection arrives.
-        request.into_body().collect().await.unwrap();
-        return judged.map(Body::new);
-    }
-    let mut response = Outgoing::default();
-    let authority = request.uri().authority().map(|it| it.as_str().parse().unwrap());
-    response.headers_mut().extend(authority.map(|it| (HeaderName::from_static("got-host"), it)));
-    for (name, value) in request.headers() {
-        // HTTP/1.1 passes only those trailers on that were announced.
-        if name == header::TRAILER {
-            response.headers_mut().insert(name, value.clone());
-        }
-        response
-            .headers_mut()
-            .insert(HeaderName::try_from(format!("got-{name}")).unwrap(), value.clone());
-    }
-    let Some(protocol) = request.headers().get(header::UPGRADE).cloned() else {
-        return response.map(|_| request.into_body());
-    };
-    let upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(async move {
-        let (mut from, mut to) = split(TokioIo::new(upgrade.await.unwrap()));
-        copy(&mut from, &mut to).await.unwrap();
-        to.write_all(b", and that was all").await.unwrap();
-        to.shutdown().await.unwrap();
-    });
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    response.headers_mut().insert(header::UPGRADE, protocol);
-    response
-}
-
-fn client(http2: bool) -> Client<HttpConnector, BoxBody> {
-    Client::builder(TokioExecutor::new()).http2_only(http2).build_http()
-}
-
-fn full(text: &'static str) -> BoxBody {
-    Full::from(text).map_err(|never| match never {}).boxed_unsync()
-}
+use world::*;
 
 #[tokio::test]
 async fn trailers_pass_both_ways_while_the_body_still_flows() {
@@ -285,17 +208,22 @@ async fn without_a_token_nothing_is_sent_and_the_caller_learns_when_to_ask_again
 }
 
 #[test]
-fn a_prefix_ends_with_a_segment() {
-    for (prefix, path, expected) in [
-        ("/", "/a", true),
-        ("/a", "/a", true),
-        ("/a", "/a/b", true),
-        ("/a/", "/a/b", true),
-        ("/a", "/ab", false),
-        ("/a/", "/a", false),
-        ("/", "*", false),
+fn the_longest_prefix_counts_and_ends_with_a_segment() {
+    let routes = ["/", "/a", "/a/b", "/a/b/", "/ab"];
+    let routes = routes.map(|prefix| (prefix.to_owned(), prefix.to_owned())).into();
+    for (path, expected) in [
+        ("/c", Some("/")),
+        ("/a", Some("/a")),
+        ("/a/c", Some("/a")),
+        ("/a/bc", Some("/a")),
+        ("/a/b", Some("/a/b")),
+        ("/a/b/c", Some("/a/b/")),
+        ("/abc", Some("/")),
+        ("/ab/c", Some("/ab")),
+        ("*", None),
     ] {
-        assert_eq!(proxy::is_below(prefix, path), expected, "{prefix} {path}");
+        let upstream = proxy::upstream(&routes, path);
+        assert_eq!(upstream.map(String::as_str), expected, "{path}");
     }
 }
 
@@ -307,10 +235,10 @@ fn errors_in_the_configuration_say_where_and_not_the_line_itself() {
 
     let fetcher = "fetcher = { url = 'http://localhost/', client_id = 'a', client_secret = 'b' }";
     for (route, expected) in [
-        ("prefix = 'a', upstream = 'https://a.example'", "must start with a slash"),
-        ("prefix = '/a', upstream = 'https://a.example/v1'", "the upstream of \"/a\": "),
+        ("a = 'https://a.example'", "must start with a slash"),
+        ("'/a' = 'https://a.example/v1'", "the upstream of \"/a\": "),
     ] {
-        let config = Config::parse(&format!("route = [{{ {route} }}]\n{fetcher}")).unwrap();
+        let config = Config::parse(&format!("routes = {{ {route} }}\n{fetcher}")).unwrap();
         let why = Proxy::new(config).err().unwrap().to_string();
         assert!(why.contains(expected), "{why}");
     }

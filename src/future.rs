@@ -8,55 +8,48 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::Request;
+use http::Response;
+use http_body::Body;
 use pin_project_lite::pin_project;
-use tower_service::Service;
 
 pub use crate::http_service::HttpService;
 use crate::{
     error::BoxError,
     rejection::{RejectedWhen, is_rejected},
-    replay::Replay,
-    resend::{Resend, tell},
+    resend::{SendAgain, tell},
     source::Lease,
 };
 
 pin_project! {
     /// The response to a request through an [`OAuthService`](crate::OAuthService).
     ///
-    /// If the request found a token, this is the inner service's own future and a lease; otherwise
-    /// it is a box.
+    /// If the request found a token, this is the inner service's own future `F` and a lease `L`; otherwise
+    /// it is a box. `A` is the inner service's response, and `X` what it takes to send the request again.
     ///
     /// # Cancel safety
     ///
     /// Dropping it drops the request. A fetch that was started for it goes on.
-    // Its bounds name what the hot state holds by value: to hide that would take a box per request.
+    // Its parameters are what the hot state holds by value: to hide that would take a box per request. They
+    // are not `S::Future` and the like. A service with a bound on `BoxError`, such as a buffer, has that
+    // only for `'static`, and rustc forgets lifetimes when it asks whether a task is `Send`.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<S, L, R, B>
-    where
-        S: Service<Request<R::Body>>,
-        R: Replay<B>,
-    {
+    pub struct ResponseFuture<F, A, L, X> {
         #[pin]
-        state: State<S, L, R, B>,
+        state: State<F, A, L, X>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, L, R, B>
-    where
-        S: Service<Request<R::Body>>,
-        R: Replay<B>,
-    {
+    enum State<F, A, L, X> {
         Hot {
             #[pin]
-            future: S::Future,
+            future: F,
             // `None` for a request that is passed on as it is.
             lease: Option<L>,
-            extra: Option<Box<Extra<S, R, R::Kept>>>,
+            extra: Option<Box<Extra<X>>>,
         },
-        Slow { future: Slow<S::Response> },
+        Slow { future: Slow<A> },
     }
 }
 
@@ -65,39 +58,30 @@ type Slow<A> = Pin<Box<dyn Future<Output = Result<A, BoxError>> + Send>>;
 /// What is needed if the token is rejected, beyond the lease. There is none under
 /// [`Never`](crate::replay::Never) and the standard rule. It is behind one pointer, since this future
 /// is moved a few times before it is polled.
-pub(crate) struct Extra<S, R, K> {
-    pub(crate) resend: Option<Resend<S, R, K>>,
+pub(crate) struct Extra<X> {
+    pub(crate) resend: Option<X>,
     pub(crate) rejected_when: Option<Arc<RejectedWhen>>,
 }
 
-impl<S, L, R, B> ResponseFuture<S, L, R, B>
-where
-    S: Service<Request<R::Body>>,
-    R: Replay<B>,
-{
-    pub(crate) fn hot(
-        future: S::Future,
-        lease: Option<L>,
-        extra: Option<Box<Extra<S, R, R::Kept>>>,
-    ) -> Self {
+impl<F, A, L, X> ResponseFuture<F, A, L, X> {
+    pub(crate) fn hot(future: F, lease: Option<L>, extra: Option<Box<Extra<X>>>) -> Self {
         Self { state: State::Hot { future, lease, extra } }
     }
 
-    pub(crate) fn slow(
-        future: impl Future<Output = Result<S::Response, BoxError>> + Send + 'static,
-    ) -> Self {
+    pub(crate) fn slow(future: impl Future<Output = Result<A, BoxError>> + Send + 'static) -> Self {
         Self { state: State::Slow { future: Box::pin(future) } }
     }
 }
 
-impl<S, L, R, B> Future for ResponseFuture<S, L, R, B>
+impl<F, A, E, L, X> Future for ResponseFuture<F, Response<A>, L, X>
 where
-    S: HttpService<R::Body>,
+    F: Future<Output = Result<Response<A>, E>>,
+    E: Into<BoxError>,
+    A: Body,
     L: Lease,
-    R: Replay<B, Body: Send> + Send + 'static,
-    B: 'static,
+    X: SendAgain<Response<A>, L>,
 {
-    type Output = Result<S::Response, BoxError>;
+    type Output = Result<Response<A>, BoxError>;
 
     #[inline(always)] // or the response is copied once more
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -119,23 +103,17 @@ where
     }
 }
 
-impl<S, L, R, B> State<S, L, R, B>
-where
-    S: HttpService<R::Body>,
-    L: Lease,
-    R: Replay<B, Body: Send> + Send + 'static,
-    B: 'static,
-{
+impl<F, A, L: Lease, X: SendAgain<A, L>> State<F, A, L, X> {
     /// Has the token refreshed, and the request sent again if it was kept.
     #[cold]
     #[inline(never)]
     fn rejected(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        response: S::Response,
+        response: A,
         lease: L,
-        extra: Option<Box<Extra<S, R, R::Kept>>>,
-    ) -> Poll<Result<S::Response, BoxError>> {
+        extra: Option<Box<Extra<X>>>,
+    ) -> Poll<Result<A, BoxError>> {
         let Some(Extra { resend: Some(resend), rejected_when }) = extra.map(|extra| *extra) else {
             tell(lease, cx);
             return Poll::Ready(Ok(response));
@@ -150,11 +128,7 @@ where
     }
 }
 
-impl<S, L, R, B> fmt::Debug for ResponseFuture<S, L, R, B>
-where
-    S: Service<Request<R::Body>>,
-    R: Replay<B>,
-{
+impl<F, A, L, X> fmt::Debug for ResponseFuture<F, A, L, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }

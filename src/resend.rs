@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    marker::PhantomData,
     pin::pin,
     sync::Arc,
     task::{Context, Poll},
@@ -40,30 +41,44 @@ const UNREAD_TIME: Duration = Duration::from_secs(1);
 const DRAIN_BYTES: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_millis(100);
 
-/// A request that can be sent again, and what it takes to do so.
-pub(crate) struct Resend<S, R, K> {
+/// What a [`ResponseFuture`](crate::future::ResponseFuture) needs of a [`Resend`].
+#[allow(unnameable_types)] // it is one of that future's bounds
+pub trait SendAgain<A, L>: Sized {
+    /// Sends the request with another token each time that its token is rejected. If there is none, or
+    /// the request cannot be sent again, the latest response is given as it came.
+    fn send(
+        self,
+        response: A,
+        lease: L,
+        rejected_when: Option<Arc<RejectedWhen>>,
+    ) -> impl Future<Output = Result<A, BoxError>> + Send + 'static;
+}
+
+/// A request with a body `B` that can be sent again, and what it takes to do so.
+#[allow(missing_debug_implementations, unnameable_types)] // it is part of `OAuthService`'s future
+pub struct Resend<S, R, K, B> {
     pub(crate) inner: S,
     /// Where the token goes.
     pub(crate) header: TokenHeader,
     pub(crate) replay: R,
     pub(crate) kept: K,
     pub(crate) deadline: Option<Deadline>,
+    pub(crate) body: PhantomData<fn(B)>,
 }
 
-impl<S, R, K> Resend<S, R, K> {
-    /// Sends the request with another token each time that its token is rejected. If there is none, or
-    /// the request cannot be sent again, the latest response is given as it came.
-    pub(crate) async fn send<L, B>(
+impl<S, R, B, L> SendAgain<S::Response, L> for Resend<S, R, R::Kept, B>
+where
+    S: HttpService<R::Body>,
+    R: Replay<B, Body: Send> + Send + 'static,
+    B: 'static,
+    L: Lease,
+{
+    async fn send(
         mut self,
         mut response: S::Response,
         mut lease: L,
         rejected_when: Option<Arc<RejectedWhen>>,
-    ) -> Result<S::Response, BoxError>
-    where
-        S: HttpService<R::Body>,
-        L: Lease,
-        R: Replay<B, Kept = K>,
-    {
+    ) -> Result<S::Response, BoxError> {
         for _ in 1..SENDS_AT_MOST {
             let held = hold(response, lease.reject());
             let (another, rejected) = within(self.deadline, held).await?;

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::{poll_fn, ready},
+    marker::PhantomData,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -114,6 +115,14 @@ impl<S, T, R> OAuthService<S, T, R> {
     }
 }
 
+/// The future of an `OAuthService<S, T, R>`.
+type Sent<S, T, R, B> = ResponseFuture<
+    <S as Service<Request<<R as Replay<B>>::Body>>>::Future,
+    <S as Service<Request<<R as Replay<B>>::Body>>>::Response,
+    <T as TokenSource>::Lease,
+    Resend<S, R, <R as Replay<B>>::Kept, B>,
+>;
+
 impl<S, T, R, B> Service<Request<B>> for OAuthService<S, T, R>
 where
     S: HttpService<R::Body>,
@@ -123,7 +132,7 @@ where
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = ResponseFuture<S, T::Lease, R, B>;
+    type Future = Sent<S, T, R, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -150,11 +159,7 @@ where
 impl<S, T, R> OAuthService<S, T, R> {
     /// Sends a request with the token of its lease, or as it came.
     #[inline(always)] // or the request is copied once more
-    fn send<B>(
-        &mut self,
-        request: Request<B>,
-        mut lease: Option<T::Lease>,
-    ) -> ResponseFuture<S, T::Lease, R, B>
+    fn send<B>(&mut self, request: Request<B>, mut lease: Option<T::Lease>) -> Sent<S, T, R, B>
     where
         S: HttpService<R::Body>,
         T: TokenSource,
@@ -186,6 +191,7 @@ impl<S, T, R> OAuthService<S, T, R> {
                     replay: replay.clone(),
                     kept,
                     deadline: Deadline::of_call(&request),
+                    body: PhantomData,
                 });
                 Some(Box::new(Extra { resend, rejected_when: rejected_when.clone() }))
             }
@@ -196,7 +202,7 @@ impl<S, T, R> OAuthService<S, T, R> {
 
     /// There is no token yet.
     #[cold]
-    fn wait<B>(&mut self, mut request: Request<B>) -> ResponseFuture<S, T::Lease, R, B>
+    fn wait<B>(&mut self, mut request: Request<B>) -> Sent<S, T, R, B>
     where
         S: HttpService<R::Body>,
         T: TokenSource + Send + Sync + 'static,
@@ -233,7 +239,7 @@ impl<S, T, R> OAuthService<S, T, R> {
 
     /// The request is not sent.
     #[cold]
-    fn fail<B>(&mut self, error: Error) -> ResponseFuture<S, T::Lease, R, B>
+    fn fail<B>(&mut self, error: Error) -> Sent<S, T, R, B>
     where
         S: HttpService<R::Body>,
         T: TokenSource,

@@ -173,8 +173,10 @@ async fn a_buffer_below_makes_a_service_that_is_not_clone_fit() {
     let server = server(secs(3600), ms(0));
     let (layer, _) = layer(&server);
     let boxed = BoxService::new(server.clone());
-    let client = ServiceBuilder::new().layer(layer).buffer(8).service(boxed);
-    assert_eq!(client.oneshot(get(URI)).await.unwrap().status(), StatusCode::OK);
+    let mut client = ServiceBuilder::new().layer(layer).buffer(8).service(boxed);
+    // In a task of its own, so that the futures between must be `Send`.
+    let sent = tokio::spawn(async move { client.ready().await?.call(get(URI)).await });
+    assert_eq!(sent.await.unwrap().unwrap().status(), StatusCode::OK);
 }
 
 /// What each host saw of a redirect from one to the other.

@@ -70,48 +70,48 @@ impl TokenRequest {
 /// as tower's `timeout`, `retry`, `buffer`, `concurrency_limit` and `load_shed` go on a fetcher as on
 /// any service. Each fetch uses a clone of its own, which is made ready right before it is called, so
 /// that nothing is reserved while no token is needed.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower::{BoxError, ServiceBuilder};
+/// use tower_oauth::{FetchToken, Token, TokenCache, fetch_fn};
+///
+/// fn fetcher() -> impl FetchToken {
+///     fetch_fn(|_request| async { Ok::<_, BoxError>(Token::bearer("secret")) })
+/// }
+///
+/// let within_five_seconds =
+///     ServiceBuilder::new().timeout(Duration::from_secs(5)).service(fetcher());
+/// let tokens = TokenCache::new(within_five_seconds);
+/// # let _ = tokens;
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a token fetcher",
     label = "not a `tower::Service<TokenRequest, Response = Token>`",
     note = "a fetcher is `Clone + Send + 'static`, its future is `Send + 'static`, and its error \
             converts into `tower::BoxError`; `tower_oauth::fetch_fn` makes one from an async closure"
 )]
-pub trait FetchToken: private::Fetch {}
+pub trait FetchToken: Clone + Send + 'static
+where
+    Self: Service<TokenRequest, Response = Token, Error: Into<BoxError>, Future: Send + 'static>,
+{
+}
 
 #[diagnostic::do_not_recommend]
-impl<F> FetchToken for F where F: private::Fetch {}
-
-mod private {
-    use super::{BoxFetch, Fetching};
-    use crate::fetch::TokenRequest;
-
-    #[allow(unnameable_types)] // what seals `FetchToken`
-    pub trait Fetch: Send + 'static {
-        fn fetch(&self, request: TokenRequest) -> Fetching;
-        fn boxed(self) -> BoxFetch;
-    }
+impl<F> FetchToken for F
+where
+    F: Service<TokenRequest, Response = Token, Error: Into<BoxError>, Future: Send + 'static>,
+    F: Clone + Send + 'static,
+{
 }
 
 pub(crate) type Fetching = Pin<Box<dyn Future<Output = Result<Token, Error>> + Send>>;
 
 /// A fetcher whose type is forgotten.
-pub(crate) type BoxFetch = Box<dyn private::Fetch>;
+pub(crate) type BoxFetch = Box<dyn Fn(TokenRequest) -> Fetching + Send>;
 
-#[diagnostic::do_not_recommend]
-impl<F> private::Fetch for F
-where
-    F: Service<TokenRequest, Response = Token, Error: Into<BoxError>, Future: Send + 'static>
-        + Clone
-        + Send
-        + 'static,
-{
-    fn fetch(&self, request: TokenRequest) -> Fetching {
-        Box::pin(fetch_once(self.clone(), request))
-    }
-
-    fn boxed(self) -> BoxFetch {
-        Box::new(self)
-    }
+pub(crate) fn boxed(fetcher: impl FetchToken) -> BoxFetch {
+    Box::new(move |request| Box::pin(fetch_once(fetcher.clone(), request)))
 }
 
 /// Makes a fetcher ready and calls it. Its error is ours, or in one of ours.

@@ -9,7 +9,7 @@ use super::{
     slot::Slot,
 };
 use crate::{
-    fetch::{BoxFetch, FetchToken},
+    fetch::{BoxFetch, FetchToken, boxed},
     token::Token,
 };
 
@@ -26,7 +26,7 @@ pub struct TokenCacheBuilder {
 impl TokenCacheBuilder {
     pub(super) fn new(fetcher: impl FetchToken) -> Self {
         Self {
-            fetcher: fetcher.boxed(),
+            fetcher: boxed(fetcher),
             policy: RefreshPolicy::default(),
             clock: Arc::new(SystemClock),
             jitter: Box::new(fastrand::f64),

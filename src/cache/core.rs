@@ -152,7 +152,7 @@ impl Core {
 
     /// Calls the fetcher.
     pub(super) fn fetch(&self, request: TokenRequest) -> Fetching {
-        lock(&self.fetcher).fetch(request)
+        lock(&self.fetcher)(request)
     }
 
     /// Ends a fetch with what it brought; nothing, if it was given up meanwhile.

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::error::Error;
 
+/// For how long a rejected token that cannot be replaced speaks against a service.
+const ON_TRIAL: Duration = Duration::from_secs(60);
+
 /// What a [`TokenCache`](crate::TokenCache) is in at one moment, for health checks and metrics.
 ///
 /// Times of the token are those of the newest one. Where it is not accepted yet and the one before
@@ -63,12 +66,17 @@ impl CacheStatus {
         self.name.as_deref()
     }
 
-    /// Whether requests can be expected to find a token: one that can be used is held, or a fetch
-    /// has succeeded and none has failed since. So a service that is idle, and lets its token expire,
-    /// stays ready; one whose token endpoint is down when it starts is not.
+    /// Whether requests can be expected to find a token that is accepted: one that can be used is held,
+    /// or a fetch has succeeded and none has failed since. So a service that is idle, and lets its token
+    /// expire, stays ready; one whose token endpoint is down when it starts is not. Nor is one whose
+    /// last fetch failed and whose token was rejected within a minute: that token is used all the same,
+    /// since nobody knows whether it is still rejected, but the next request may well get a 401.
     pub fn is_ready(&self) -> bool {
-        matches!(self.state, TokenState::Fresh | TokenState::Stale)
-            || (self.has_succeeded && self.last_error.is_none())
+        let can_be_used = matches!(self.state, TokenState::Fresh | TokenState::Stale);
+        match self.last_error {
+            None => can_be_used || self.has_succeeded,
+            Some(_) => can_be_used && self.rejected_ago.is_none_or(|ago| ago > ON_TRIAL),
+        }
     }
 
     pub(super) fn of(core: &Core) -> Self {

@@ -39,12 +39,12 @@ fn inside<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError +
 }
 
 /// An error and all of its causes in one line, each of them once.
-pub(crate) struct WithCauses<'a>(&'a Error);
+pub(crate) struct WithCauses<'a>(pub(crate) &'a (dyn StdError + 'static));
 
 impl fmt::Display for WithCauses<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = self.0.to_string();
-        let mut next = StdError::source(self.0);
+        let mut next = self.0.source();
         while let Some(cause) = next {
             let text = cause.to_string();
             // Many errors have their cause's text in their own.

@@ -64,7 +64,8 @@ impl ErrorKind {
             Self::Config => "invalid configuration",
             Self::DeadlineExceeded => {
                 "the call's deadline passed before it could be sent with an access token; \
-                 give it more time, or fetch the token before the first call with `TokenCache::warm_up`"
+                 give it more time, or check how long the token endpoint takes; \
+                 `TokenCache::warm_up` gets the first token ahead of the first call"
             }
             Self::Denied => "the authorization server refused to issue an access token",
             Self::Expired => {

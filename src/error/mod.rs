@@ -7,6 +7,8 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
+#[cfg(feature = "shared")]
+pub(crate) use self::chain::WithCauses;
 pub use self::kind::ErrorKind;
 
 /// tower's `BoxError`.
@@ -45,7 +47,7 @@ pub struct Error {
     left: Option<TimeLeft>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Details {
     status: Option<StatusCode>,
     response_status: Option<StatusCode>,
@@ -224,11 +226,13 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error")
-            .field("kind", &self.kind)
-            .field("details", &self.details)
-            .field("retry_after", &self.retry_after())
-            .finish()
+        // What is in `details` is in the message, and a `main` that fails prints this.
+        let mut debug = f.debug_struct("Error");
+        debug.field("kind", &self.kind).field("message", &format_args!("{self}"));
+        if let Some(source) = self.details.source.as_ref().filter(|_| !self.details.shows_source) {
+            debug.field("source", source);
+        }
+        debug.finish()
     }
 }
 

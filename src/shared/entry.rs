@@ -17,7 +17,7 @@ use super::{
     value::{read_failure, read_token, write_failure, write_token},
 };
 use crate::{
-    error::{BoxError, Error},
+    error::{BoxError, Error, WithCauses},
     token::Token,
 };
 
@@ -183,7 +183,7 @@ impl<S: TokenStore> Entry<S> {
         if let Some(time) = self.shared.breaker.failed() {
             tracing::warn!(
                 target: "tower_oauth",
-                error = %Error::from_fetcher(error).with_causes(),
+                error = %WithCauses(&*error),
                 "the store of shared tokens does not work, and is left alone for {time:?}; \
                  until then this process fetches for itself"
             );

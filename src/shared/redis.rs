@@ -56,6 +56,16 @@ enum Server {
     Cluster(Arc<ClusterClient>),
 }
 
+/// Without what may be a password.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(client) => client.get_connection_info().addr().fmt(f),
+            Self::Cluster(_) => f.write_str("the cluster"),
+        }
+    }
+}
+
 #[derive(Clone)]
 enum Connection {
     One(MultiplexedConnection),
@@ -119,7 +129,7 @@ impl RedisStore {
             this.keep(Some(connection.clone()));
             Ok::<_, RedisError>(connection)
         });
-        Ok(connecting.await??)
+        Ok(connecting.await?.map_err(|error| format!("{}: {error}", self.server))?)
     }
 
     fn keep(&self, connection: Option<Connection>) {

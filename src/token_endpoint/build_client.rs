@@ -42,7 +42,7 @@ impl TokenEndpointBuilder {
     ///
     /// A file or a variable is read when the endpoint is built, and again for each connection: one that
     /// was replaced needs no restart. If it cannot be used any more, the token request fails with
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) and the name of the file.
+    /// [`ErrorKind::Fetcher`](crate::ErrorKind::Fetcher) and the name of the file.
     ///
     /// With [`ClientAuth::TlsClientAuth`](super::ClientAuth::TlsClientAuth) it stands in for a secret.
     /// A server that knows secrets may ask for it all the same. A proxy never gets it. If the server binds

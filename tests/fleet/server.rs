@@ -274,7 +274,9 @@ async fn a_store_that_is_dead_from_the_start_costs_50_ms() {
         let longest = all_well(&ask_all(&[replica(&server, &redis.store())]).await);
         assert!(longest <= secs(1), "{longest:?}");
     });
-    assert!(log.await.contains("the store of shared tokens does not work"));
+    let (log, address) = (log.await, format!("127.0.0.1:{}", redis.port));
+    assert!(log.contains("the store of shared tokens does not work"), "{log}");
+    assert!(log.contains(&address) && !log.contains("fetcher"), "{log}");
 }
 
 #[tokio::test]

@@ -257,7 +257,7 @@ async fn a_certificate_that_went_bad() {
     ] {
         file.becomes(bad);
         let error = ask().await.unwrap_err();
-        assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Unavailable, true), "{error}");
+        assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Fetcher, true), "{error}");
         assert!(error.to_string().contains(file.name()), "{error}");
         assert!(!printed(&error).contains("hunter2"), "{}", printed(&error));
         file.becomes(whole);
@@ -269,7 +269,7 @@ async fn a_certificate_that_went_bad() {
     assert!(error.to_string().contains("refused the TLS handshake"), "{error}");
     fs::remove_file(&identity.0).unwrap();
     let error = ask().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Fetcher, "{error}");
     assert!(error.to_string().contains(identity.name()), "{error}");
 }
 

@@ -51,7 +51,7 @@ impl Tls {
     pub(super) async fn now(self: Arc<Self>) -> Result<Configs, Error> {
         let later = |error: Error| {
             let (field, why) = (error.field(), error.description());
-            Error::new(ErrorKind::Unavailable).with_description(format!(
+            Error::new(ErrorKind::Fetcher).with_description(format!(
                 "`{}` cannot be used any more: {}",
                 field.unwrap_or_default(),
                 why.unwrap_or_default()
@@ -63,7 +63,7 @@ impl Tls {
         // A file may be on a mount that hangs, and must not take a worker with it.
         spawn_blocking(move || self.read().map_err(later)).await.unwrap_or_else(|_| {
             let why = "the runtime shut down before the files of the certificates were read";
-            Err(Error::new(ErrorKind::Unavailable).with_description(why))
+            Err(Error::new(ErrorKind::Fetcher).with_description(why))
         })
     }
 

@@ -28,7 +28,7 @@ const UNAUTHENTICATED: u16 = 16;
 /// |---|---|
 /// | the call's [deadline](ErrorKind::DeadlineExceeded) passed while it waited for a token | 4 DEADLINE_EXCEEDED |
 /// | the error is otherwise [transient](Error::is_transient): the same call may succeed later | 14 UNAVAILABLE |
-/// | the authorization server [refused](ErrorKind::Denied), the resource server [rejected](ErrorKind::Rejected) the token, or it would have gone over plain HTTP ([`InsecureOrigin`](ErrorKind::InsecureOrigin)) | 16 UNAUTHENTICATED |
+/// | the authorization server [refused](ErrorKind::Denied), the resource server [rejected](ErrorKind::Rejected) the token and there is no other, or it would have gone over plain HTTP ([`InsecureOrigin`](ErrorKind::InsecureOrigin)) | 16 UNAUTHENTICATED |
 /// | the program must be changed: all other kinds | 13 INTERNAL |
 ///
 /// The response is trailers-only. Its message is the error's own, which holds no secret. All

@@ -41,7 +41,7 @@ const MAP: &[Room] = &[
                     "source",
                 ],
             ),
-            ("future", &["error", "http_service", "rejection", "replay", "resend", "source"]),
+            ("future", &["error", "http_service", "rejection", "resend", "source"]),
             (
                 "service",
                 &[

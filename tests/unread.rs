@@ -224,14 +224,13 @@ async fn after_a_second_the_caller_gets_its_status_in_an_error() {
         // That is the token endpoint's.
         assert_eq!(error.status(), None);
         assert!(error.to_string().contains(": 401 Unauthorized"), "{error}");
-        // The rejected token is used again, if that is possible. Otherwise there is a cause.
-        let cause = error.source().map(|cause| cause.downcast_ref::<Error>().unwrap());
-        assert_eq!(cause.is_some(), left < secs(1));
-        if let Some(cause) = cause {
-            assert_eq!(cause.kind(), ErrorKind::Unavailable);
-            assert_eq!(cause.status(), Some(StatusCode::SERVICE_UNAVAILABLE));
-            assert_eq!(cause.response_status(), None);
-        }
+        // Why there is no other token, and when there may be one.
+        let cause = error.source().unwrap().downcast_ref::<Error>().unwrap();
+        assert_eq!(cause.kind(), ErrorKind::Unavailable);
+        assert_eq!(cause.status(), Some(StatusCode::SERVICE_UNAVAILABLE));
+        assert_eq!(cause.response_status(), None);
+        assert!(error.is_transient());
+        assert!(error.retry_after().is_some_and(|left| !left.is_zero() && left <= secs(1)));
     }
 }
 

@@ -248,6 +248,11 @@ impl Core {
         look(&mut self.lock().state, now)
     }
 
+    /// Why the last fetch failed, if it did.
+    pub(super) fn last_error(&self) -> Option<Error> {
+        self.inspect(|it, _| it.slot.pauses.failure().map(|failure| failure.error.clone()))
+    }
+
     /// The last handle is gone.
     pub(super) fn close(&self) {
         let mut locked = self.lock();

@@ -14,9 +14,14 @@ use crate::{error::Error, source::Lease};
 
 impl TokenLease {
     /// The resource server rejected the token. Gives the lease on another one, which can take a
-    /// refresh, or `None` if there is no other one to be had now.
+    /// refresh, or `None` if nothing is to be fetched now.
     ///
     /// [`docs::rules`](crate::docs::rules) says when a rejection starts a refresh.
+    ///
+    /// # Errors
+    ///
+    /// Why the fetch of another one failed. The cache may use the one that was rejected again: nobody
+    /// knows whether it still is.
     pub fn reject(self) -> Replacement {
         Replacement { lease: self, is_rejected: true, acquire: None }
     }
@@ -47,8 +52,8 @@ impl Lease for TokenLease {
     }
 }
 
-/// A lease in place of a [`TokenLease`]: after a rejection on another token, or `None` if the cache
-/// keeps the one that was rejected.
+/// A lease in place of a [`TokenLease`]: after a rejection on another token, or `None` if nothing is to be
+/// fetched now.
 ///
 /// # Cancel safety
 ///
@@ -84,7 +89,10 @@ impl Future for Replacement {
         let core = &this.lease.0.owner;
         let acquire = this.acquire.get_or_insert_with(|| Acquire::new(Arc::clone(core)));
         let lease = ready!(Pin::new(acquire).poll(cx))?;
-        let is_same = lease.0.held.token.id() == this.lease.0.held.token.id();
-        Poll::Ready(Ok((!this.is_rejected || !is_same).then_some(lease)))
+        if !this.is_rejected || lease.0.held.token.id() != this.lease.0.held.token.id() {
+            return Poll::Ready(Ok(Some(lease)));
+        }
+        // The cache uses it again. Whoever waited learns why there is no other.
+        Poll::Ready(core.last_error().map_or(Ok(None), Err))
     }
 }

@@ -1,4 +1,14 @@
 /// The kinds of [`Error`](crate::Error).
+///
+/// Which of them are [transient](crate::Error::is_transient), so that the same request may succeed later
+/// without anyone changing anything:
+///
+/// | transient | not |
+/// |---|---|
+/// | [`DeadlineExceeded`](Self::DeadlineExceeded), [`Expired`](Self::Expired), [`Fetcher`](Self::Fetcher), [`InvalidResponse`](Self::InvalidResponse), [`Panicked`](Self::Panicked), [`Timeout`](Self::Timeout), [`Unavailable`](Self::Unavailable) | [`Config`](Self::Config), [`Denied`](Self::Denied), [`InsecureOrigin`](Self::InsecureOrigin), [`NoRuntime`](Self::NoRuntime), [`Recursive`](Self::Recursive), [`TooManyHeaders`](Self::TooManyHeaders) |
+///
+/// [`Rejected`](Self::Rejected) is as transient as its cause. [`Fetcher`](Self::Fetcher) is, because a
+/// file may come yet; a variable that is not set does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -28,8 +38,8 @@ pub enum ErrorKind {
     Recursive,
     /// The resource server rejected the token, and the request could not be sent again. The response
     /// was dropped, because getting another token took longer than a second;
-    /// [`Error::response_status`](crate::Error::response_status) has its status. The cause, if there is
-    /// one, says why there is no other token.
+    /// [`Error::response_status`](crate::Error::response_status) has its status. If the fetch failed,
+    /// the cause says why, and [`Error::retry_after`](crate::Error::retry_after) when it is tried again.
     Rejected,
     /// The fetch took longer than [`RefreshPolicy::fetch_timeout`](crate::cache::RefreshPolicy::fetch_timeout).
     Timeout,

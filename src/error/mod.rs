@@ -136,6 +136,12 @@ impl Error {
         self.with(|details| details.response_status = Some(status))
     }
 
+    /// The error of a fetch is the cause. The next attempt at it is the next at this.
+    pub(crate) fn with_failed_fetch(self, cause: Self) -> Self {
+        let left = cause.left.clone();
+        Self { left, ..self.with_source(cause) }
+    }
+
     /// The same error, which from now on counts down to the next attempt.
     pub(crate) fn with_time_left(&self, left: TimeLeft) -> Self {
         Self { left: Some(left), ..self.clone() }
@@ -151,9 +157,13 @@ impl Error {
         self.kind
     }
 
-    /// Whether the same request may succeed later without anyone changing anything.
+    /// Whether the same request may succeed later without anyone changing anything: the table of
+    /// [`ErrorKind`] says which do.
     pub fn is_transient(&self) -> bool {
-        self.kind.is_transient()
+        // What a rejected request waits for is another token.
+        let cause = self.details.source.as_ref().filter(|_| self.kind == ErrorKind::Rejected);
+        let cause = cause.and_then(|cause| cause.downcast_ref::<Self>());
+        cause.map_or(self.kind.is_transient(), Self::is_transient)
     }
 
     /// The status of the token endpoint's response, if there was one.

@@ -28,10 +28,11 @@ impl Model {
         }
     }
 
-    /// Somebody who needs a token was polled.
+    /// Somebody who needs a token was polled, in place of the rejected one if there was one.
     pub(crate) fn polled(
         &mut self,
         polled: Poll<Result<u64, &Error>>,
+        rejected: Option<u64>,
         wait: &mut Wait,
         now: Duration,
     ) {
@@ -48,6 +49,12 @@ impl Model {
         }
         match polled {
             Poll::Ready(Ok(id)) => self.looked(Some(id), now),
+            // Why there is no other: the rejected one is used again.
+            Poll::Ready(Err(_))
+                if rejected.is_some() && rejected == self.usable(now).map(|held| held.id()) =>
+            {
+                self.looked(rejected, now);
+            }
             Poll::Ready(Err(error)) => {
                 let is_right = self.usable(now).is_none();
                 self.check(is_right, || format!("{error}, with a usable token at {now:?}"));

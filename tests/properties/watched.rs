@@ -102,7 +102,7 @@ impl Future for WatchedAcquire {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => Poll::Pending,
         };
-        of.tell(|model, now| model.polled(told, wait, now));
+        of.tell(|model, now| model.polled(told, None, wait, now));
         polled.map_ok(|lease| of.lease(lease))
     }
 }
@@ -167,7 +167,8 @@ impl Future for WatchedReject {
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                 Poll::Pending => Poll::Pending,
             };
-            of.tell(|model, now| model.polled(told, wait, now));
+            let rejected = (verdict != Verdict::Another).then_some(*id);
+            of.tell(|model, now| model.polled(told, rejected, wait, now));
         }
         let lease = ready!(polled)?;
         Poll::Ready(Ok(lease.map(|lease| of.lease(lease))))

@@ -153,8 +153,8 @@ impl TokenCache {
     /// # let is_accepted = |_| false;
     /// let mut lease = tokens.lease().await?;
     /// if !is_accepted(lease.header_value()) {
-    ///     // `None`: no other token is available now.
-    ///     if let Some(another) = lease.reject().await? {
+    ///     // Otherwise no other token is available now; an error says why.
+    ///     if let Ok(Some(another)) = lease.reject().await {
     ///         lease = another;
     ///     }
     /// #   return Ok(());

@@ -163,7 +163,7 @@ impl Error {
         // What a rejected request waits for is another token.
         let cause = self.details.source.as_ref().filter(|_| self.kind == ErrorKind::Rejected);
         let cause = cause.and_then(|cause| cause.downcast_ref::<Self>());
-        cause.map_or(self.kind.is_transient(), Self::is_transient)
+        cause.map_or_else(|| self.kind.is_transient(), Self::is_transient)
     }
 
     /// The status of the token endpoint's response, if there was one.

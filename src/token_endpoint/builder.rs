@@ -221,7 +221,8 @@ impl TokenEndpointBuilder {
     /// Accepts tokens of a type other than Bearer, and names the scheme to send them with: a server
     /// that says `JWT` may mean `Bearer`. By default an unknown type is an error (RFC 6749 §7.1). With an
     /// empty scheme the token is sent alone, for a header that wants it so. A response that has no type
-    /// counts as `Bearer`.
+    /// counts as `Bearer`, and so does `BearerToken`, unless it is named itself. Of two calls for one type
+    /// the last one counts.
     pub fn token_type(mut self, name: impl Into<String>, scheme: impl Into<String>) -> Self {
         self.reader.token_types.push((name.into(), scheme.into()));
         self

@@ -382,11 +382,15 @@ async fn a_token_type_that_is_allowed() {
     // For a header that wants nothing else. What says no type is Bearer.
     let untyped = r#"{"access_token":"tok"}"#;
     let empty = r#"{"access_token":"tok","token_type":" "}"#;
-    for body in [OK, untyped, empty] {
+    let long = r#"{"access_token":"tok","token_type":"BearerToken"}"#;
+    for body in [OK, untyped, empty, long] {
         let token = read(builder().token_type("Bearer", ""), response(200, body)).await.unwrap();
         assert_eq!((token.scheme(), token.expose_secret()), ("", "tok"));
         assert_eq!(token.header_value().unwrap(), "tok");
     }
+    // An SDK has the last word, whatever its user's configuration says.
+    let twice = builder().token_type("bearer", "Token").token_type("Bearer", "");
+    assert_eq!(read(twice, response(200, OK)).await.unwrap().scheme(), "");
 }
 
 #[tokio::test]

@@ -146,10 +146,16 @@ impl Reader {
             "" => "Bearer",
             token_type => token_type,
         };
-        let is = |other: &str| token_type.eq_ignore_ascii_case(other);
-        match self.token_types.iter().find(|(known, _)| is(known)) {
-            Some((_, scheme)) => Ok(scheme),
-            None if is("Bearer") || is("BearerToken") => Ok("Bearer"),
+        let is_bearer =
+            ["Bearer", "BearerToken"].iter().any(|it| it.eq_ignore_ascii_case(token_type));
+        let scheme = |of: &str| {
+            let mut known = self.token_types.iter().rev();
+            let (_, scheme) = known.find(|(known, _)| known.eq_ignore_ascii_case(of))?;
+            Some(&**scheme)
+        };
+        match scheme(token_type) {
+            Some(scheme) => Ok(scheme),
+            None if is_bearer => Ok(scheme("Bearer").unwrap_or("Bearer")),
             None => Err(token_type.to_owned()),
         }
     }

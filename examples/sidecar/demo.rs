@@ -35,8 +35,6 @@ pub async fn run() -> Result<(), BoxError> {
     server.down(false);
     sleep(Duration::from_secs(wait)).await;
 
-    let ready = get("/readyz").send().await?.status();
-    show(format!("/readyz {wait} s later: {ready}"), ready == 200)?;
     let response = get("/auth").send().await?;
     let value = response.headers().get("authorization").ok_or("no Authorization")?.to_str()?;
     show(format!("/auth tells another proxy to send {value}"), value == "Bearer token-1")?;

@@ -47,9 +47,8 @@ impl Config {
     /// Says what is wrong and where, without the line itself: that may be the one with the secret.
     pub fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error: toml::de::Error| {
-            let start = error.span().map_or(0, |span| span.start);
-            let line = text[..start].matches('\n').count() + 1;
-            format!("line {line}: {}", error.message())
+            let before = error.span().map_or("", |span| &text[..span.start]);
+            format!("line {}: {}", before.matches('\n').count() + 1, error.message())
         })
     }
 }
@@ -65,7 +64,7 @@ pub struct Proxy {
     /// The upstreams by their prefixes.
     routes: Arc<BTreeMap<String, String>>,
     keep_authorization: bool,
-    tokens: TokenCache,
+    pub tokens: TokenCache,
     http1: Api,
     http2: Api,
 }
@@ -111,7 +110,7 @@ impl Proxy {
     async fn route(&self, path: &str, request: Request) -> Result<Response, BoxError> {
         Ok(match path {
             // A service that was idle has no token, but gets one. How long that may take, the probe knows.
-            "/readyz" => self.tokens.token().await.map(|_| "ready".into_response())?,
+            "/readyz" => self.tokens.token().await.map(|_| self.ready().into_response())?,
             "/metrics" => self.metrics().into_response(),
             // Forward-auth: the header that another proxy is to send.
             _ if is_below("/auth", path) => {
@@ -156,6 +155,11 @@ impl Proxy {
         Ok(response.map(Body::new))
     }
 
+    fn ready(&self) -> StatusCode {
+        let is_ready = self.tokens.status().is_ready();
+        if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+    }
+
     /// For Prometheus: the names are those of the table at `tower_oauth::cache::Counts`.
     fn metrics(&self) -> String {
         let status = self.tokens.status();
@@ -192,8 +196,7 @@ fn failed(path: &str, error: &(dyn Error + 'static)) -> Response {
 
 /// The upstream with the longest prefix. It comes last: it begins like the others, and goes on.
 pub fn upstream<'a>(routes: &'a BTreeMap<String, String>, path: &str) -> Option<&'a String> {
-    let upstream = routes.iter().rfind(|(prefix, _)| is_below(prefix, path));
-    upstream.map(|(_, upstream)| upstream)
+    Some(routes.iter().rfind(|(prefix, _)| is_below(prefix, path))?.1)
 }
 
 /// Whether a path is this prefix, or goes on after it with another segment.
@@ -205,9 +208,8 @@ fn is_below(prefix: &str, path: &str) -> bool {
 /// Whether a request asks for a WebSocket (RFC 6455 §4.1). No other protocol is switched to: the requests
 /// of an `h2c` would pass without a token.
 fn is_websocket(request: &Request) -> bool {
-    let upgrade = request.headers().get(header::UPGRADE);
-    let named = upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    named && request.version() == Version::HTTP_11
+    let mut asked = list(request.headers(), header::UPGRADE);
+    request.version() == Version::HTTP_11 && asked.any(|it| it.eq_ignore_ascii_case("websocket"))
 }
 
 /// Removes what was said to this hop only (RFC 9110 §7.6.1), all but the switch to a WebSocket.
@@ -215,15 +217,14 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, is_websocket: bool) {
     let named: Vec<HeaderName> =
         list(headers, header::CONNECTION).filter_map(|name| name.parse().ok()).collect();
     // Trailers are passed on, and with them the one thing that is said about them.
-    let takes_trailers =
-        list(headers, header::TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
+    let trailers = list(headers, header::TE).any(|it| it.eq_ignore_ascii_case("trailers"));
     for name in named {
         headers.remove(name);
     }
     for name in HOP_BY_HOP.split(' ') {
         headers.remove(name);
     }
-    if takes_trailers {
+    if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     if is_websocket {

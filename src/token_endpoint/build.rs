@@ -16,12 +16,13 @@ use crate::error::{BoxError, Error};
 
 impl TokenEndpointBuilder {
     /// Builds an endpoint that sends its requests over this HTTP service. The service need not be
-    /// `Sync`, and should not follow redirects.
+    /// `Sync`. It must not follow redirects, as reqwest's client does unless it is told not to: with a
+    /// 307 or 308 it would send the client's secret along.
     ///
     /// Its requests may have any body that is made from [`Bytes`], for example
     /// `http_body_util::Full<Bytes>` or `reqwest::Body`. Where nothing else says which one, name it:
     /// in the closure of a `service_fn`, in the `build::<_, Full<Bytes>>(connector)` of hyper-util's
-    /// client, or, for a service that takes every body, here: `build_with::<_, Bytes, _>(service)`.
+    /// client, or, for a service that takes every body, here: `build_with::<_, Full<Bytes>, _>(service)`.
     ///
     /// # Errors
     ///

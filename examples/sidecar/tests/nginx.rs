@@ -41,7 +41,12 @@ impl Nginx {
                         auth_request_set $token $upstream_http_authorization;
                         proxy_set_header Authorization $token;
                         proxy_pass http://{upstream};
+                        proxy_intercept_errors on;
+                        error_page 401 = @sidecar;
+                        error_page 500 =503 /unavailable;
                     }}
+                    location @sidecar {{ proxy_pass http://{sidecar}; }}
+                    location = /unavailable {{ internal; return 503; }}
                     location = /token {{
                         internal;
                         proxy_pass http://{sidecar}/auth;
@@ -84,9 +89,8 @@ async fn nginx_sends_the_token_and_speaks_with_the_upstream_itself() {
     server.down(true);
     let token_endpoint = server.listen().await.unwrap();
     let upstream = upstream(server.clone()).await;
-    // The sidecar itself could send nothing on.
-    let nowhere = "http://127.0.0.1:1";
-    let sidecar = Sidecar::start("", &token_endpoint.uri("/token"), nowhere).await.unwrap();
+    let origin = format!("http://{upstream}");
+    let sidecar = Sidecar::start("", &token_endpoint.uri("/token"), &origin).await.unwrap();
     let Some(nginx) = Nginx::start(sidecar.addr, upstream).await else {
         assert!(env::var_os("REQUIRE_NGINX").is_none(), "nginx is not installed");
         eprintln!("SKIPPED: nginx is not installed");
@@ -100,7 +104,7 @@ async fn nginx_sends_the_token_and_speaks_with_the_upstream_itself() {
     };
 
     // Without a token nothing gets through.
-    assert_eq!(send().await.unwrap().status(), 500);
+    assert_eq!(send().await.unwrap().status(), 503);
     assert_eq!(server.resource_requests(), 0);
 
     server.down(false);
@@ -118,4 +122,18 @@ async fn nginx_sends_the_token_and_speaks_with_the_upstream_itself() {
         assert_eq!(text(response).await.unwrap(), "three apples");
     }
     assert_eq!(server.authorizations(), ["Bearer token-1"; 10]);
+
+    // A rejected token: that one request goes through the sidecar, and after it no other needs to.
+    server.revoke_all();
+    for _ in 0..10 {
+        let response = send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(text(response).await.unwrap(), "three apples");
+    }
+    let page = sidecar.request(Method::GET, "/metrics").body(full("")).unwrap();
+    let page = text(client(false).request(page).await.unwrap()).await.unwrap();
+    assert!(page.contains("oauth_client_replays_total{cache=\"sidecar\"} 1\n"), "{page}");
+    let seen = server.authorizations();
+    assert_eq!(seen[10..12], ["Bearer token-1"; 2], "from nginx, and from the sidecar");
+    assert_eq!(seen[12..], ["Bearer token-2"; 10], "again from the sidecar, and then from nginx");
 }

@@ -62,13 +62,19 @@ const UNAUTHENTICATED: u16 = 16;
 /// ```
 ///
 /// To name the type of such a channel, box it with an error type that is not itself a box:
-/// `BoxCloneService<Request<Body>, Response<Body>, Status>`, with `map_err(Status::from_error)` above
-/// `map_result`. With a boxed error rustc does not see that its futures are `Send`.
+/// `BoxCloneSyncService<Request<Body>, Response<Body>, Status>`, with `map_err(Status::from_error)` above
+/// `map_result`. With a boxed error rustc does not see that its futures are `Send`. Where nothing is
+/// replayed, and errors need not be statuses, `OAuthService<Channel, TokenCache, Never>` is a type already.
+///
+/// A generated client makes requests without a host, unless it is built by `with_origin(channel, uri)`.
+/// Without a host neither [`origin`](crate::OAuthLayer::origin) nor the rule against plain HTTP can apply:
+/// the token goes where the channel leads.
 ///
 /// # Deadlines
 ///
 /// A call with a `grpc-timeout`, as `tonic::Request::set_timeout` sets it, waits for a token only as
 /// long, and is then sent with what is left of it. That is done whether or not this function is used.
+/// A deadline that passes after that is tonic's business, which says CANCELLED.
 ///
 /// # What is sent again
 ///
@@ -83,6 +89,55 @@ const UNAUTHENTICATED: u16 = 16;
 /// revoked in the meantime. The layer does not see that, since it is in the trailers: the caller gets
 /// the status, has to open another stream, and has to know what to repeat. If the token is still
 /// rejected then, the layer sees it at the start of the new stream.
+///
+/// # Without the layer
+///
+/// A client that takes only an `Interceptor` gets its header from
+/// [`try_authorization`](crate::TokenCache::try_authorization), which neither waits nor hears of
+/// rejections. A call of one's own can do both, with a lease:
+///
+/// ```
+/// use http::HeaderValue;
+/// use tonic::{Code, Request, Response, Status};
+/// use tower_oauth::{Error, TokenCache};
+///
+/// # async fn send(request: Request<()>) -> Result<Response<()>, Status> {
+/// #     match request.metadata().get("authorization").unwrap().as_bytes() {
+/// #         b"Bearer 1" => Err(Status::unauthenticated("")),
+/// #         _ => Ok(Response::new(())),
+/// #     }
+/// # }
+/// async fn call(tokens: &TokenCache) -> Result<Response<()>, Status> {
+///     let failed = |error: Error| Status::unavailable(error.to_string());
+///     let lease = tokens.lease().await.map_err(failed)?;
+///     match send(with(lease.header_value())?).await {
+///         Err(status) if status.code() == Code::Unauthenticated => {
+///             let another = lease.reject().await.map_err(failed)?.ok_or(status)?;
+///             send(with(another.header_value())?).await
+///         }
+///         done => done,
+///     }
+/// }
+///
+/// fn with(token: HeaderValue) -> Result<Request<()>, Status> {
+///     let mut request = Request::new(());
+///     let value = token.as_bytes().try_into();
+///     let value = value.map_err(|_| Status::internal("no metadata can carry the token"))?;
+///     request.metadata_mut().insert("authorization", value);
+///     Ok(request)
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// #     let number = std::sync::atomic::AtomicU32::new(1);
+/// #     let token = move || number.fetch_add(1, std::sync::atomic::Ordering::SeqCst).to_string();
+/// #     let token = std::sync::Arc::new(token);
+/// #     let fetcher = tower_oauth::fetch_fn(move |_| {
+/// #         let token = token();
+/// #         async { Ok::<_, Error>(tower_oauth::Token::bearer(token)) }
+/// #     });
+/// #     call(&TokenCache::new(fetcher)).await.unwrap();
+/// # }
+/// ```
 #[allow(clippy::missing_errors_doc)] // said above
 pub fn grpc_status<B: Default>(
     result: Result<Response<B>, BoxError>,

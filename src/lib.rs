@@ -66,7 +66,8 @@
 //!
 //! Requests fail closed: one that should have a token is never sent without. The token goes only to
 //! the origins that [`OAuthLayer::origin`] names, and never over plain HTTP to another machine unless
-//! that origin is named.
+//! that origin is named. A request whose URI has no host, as tonic's clients make them unless they are
+//! built by `with_origin`, cannot be judged: it gets a token, and goes where its connection leads.
 //!
 //! [`docs::rules`] has every rule with its default and its reason.
 //!
@@ -102,27 +103,26 @@
 //! use bytes::Bytes;
 //! use http::{Request, Response};
 //! use http_body_util::Full;
-//! use tower::{BoxError, Layer, ServiceExt, util::BoxCloneService};
+//! use tower::{BoxError, Layer, util::BoxCloneSyncService};
 //! use tower_oauth::{Error, OAuthLayer, TokenCache, future::HttpService};
 //!
 //! pub struct Api {
-//!     http: BoxCloneService<Request<Full<Bytes>>, Response<Full<Bytes>>, BoxError>,
+//!     http: BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, BoxError>,
 //! }
 //!
 //! impl Api {
 //!     pub fn new<C>(client: C, tokens: TokenCache) -> Result<Self, Error>
 //!     where
-//!         C: HttpService<Full<Bytes>, ResponseBody = Full<Bytes>>,
+//!         C: HttpService<Full<Bytes>, ResponseBody = Full<Bytes>, Future: 'static> + Sync,
 //!     {
 //!         let layer = OAuthLayer::with_source(tokens).origin("https://api.example.com")?;
-//!         Ok(Self { http: layer.layer(client).boxed_clone() })
+//!         Ok(Self { http: BoxCloneSyncService::new(layer.layer(client)) })
 //!     }
 //! }
 //! ```
 //!
-//! If the client's own error type is `BoxError`, rustc does not see that `api.oneshot(request)` is
-//! `Send` when it is awaited in a spawned `async` block; spawn the future itself, or use `ready` and
-//! `call`.
+//! What rustc may say of a task that awaits `api.oneshot(request)`, and the way out, is at the end of
+//! [`docs::layers`].
 //!
 //! # Errors
 //!

@@ -95,46 +95,66 @@ impl fmt::Debug for ResponseHead<'_> {
 /// Where [`OAuthService`](crate::OAuthService) gets the token for a request.
 ///
 /// The usual one is a [`TokenCache`](crate::TokenCache). A [`Token`] is one that never changes. A
-/// source of your own can choose by the request, here between two caches by the path:
+/// source of your own can choose by the request, here among the caches of tenants, whose name a layer
+/// above has put into the request's extensions:
 ///
 /// ```
+/// use std::{collections::HashMap, sync::Arc};
 /// use tower_oauth::{
-///     OAuthLayer, TokenCache,
+///     Error, ErrorKind, OAuthLayer, TokenCache,
 ///     cache::{Acquire, TokenLease},
 ///     source::{RequestHead, TokenSource},
 /// };
 ///
 /// #[derive(Clone)]
-/// struct Tokens {
-///     admin: TokenCache,
-///     user: TokenCache,
-/// }
+/// struct Tenant(String);
 ///
-/// impl Tokens {
-///     fn choose(&self, request: &RequestHead<'_>) -> &TokenCache {
-///         if request.uri.path().starts_with("/admin/") { &self.admin } else { &self.user }
+/// #[derive(Clone)]
+/// struct Tenants(Arc<HashMap<String, TokenCache>>);
+///
+/// impl Tenants {
+///     fn of(&self, request: &RequestHead<'_>) -> Option<&TokenCache> {
+///         self.0.get(&request.extensions.get::<Tenant>()?.0)
 ///     }
 /// }
 ///
-/// impl TokenSource for Tokens {
+/// impl TokenSource for Tenants {
 ///     type Lease = TokenLease;
 ///     type Acquire = Acquire;
 ///
 ///     fn try_acquire(&self, request: &RequestHead<'_>) -> Option<TokenLease> {
-///         self.choose(request).try_acquire(request)
+///         self.of(request)?.try_acquire(request)
 ///     }
 ///
 ///     fn acquire(&self, request: &RequestHead<'_>) -> Acquire {
-///         self.choose(request).acquire(request)
+///         match self.of(request) {
+///             Some(tokens) => tokens.acquire(request),
+///             None => {
+///                 let error = Error::new(ErrorKind::Config);
+///                 error.with_description("the request names no tenant that is known").into()
+///             }
+///         }
 ///     }
 /// }
 ///
-/// # fn layer(admin: TokenCache, user: TokenCache) {
-/// let layer = OAuthLayer::with_source(Tokens { admin, user });
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// # let one = TokenCache::fixed(tower_oauth::Token::bearer("one"));
+/// let tenants = Tenants(Arc::new(HashMap::from([("one".to_owned(), one)])));
+/// let layer = OAuthLayer::with_source(tenants);
+/// # let client = tower::service_fn(async |request: http::Request<String>| {
+/// #     assert_eq!(request.headers()["authorization"], "Bearer one");
+/// #     Ok::<_, tower::BoxError>(http::Response::new(String::new()))
+/// # });
+/// # use tower::{Layer, ServiceExt};
+/// # let request = |name: &str| {
+/// #     let uri = http::Request::get("https://api.example.com/");
+/// #     uri.extension(Tenant(name.to_owned())).body(String::new()).unwrap()
+/// # };
+/// # assert!(layer.layer(client).oneshot(request("one")).await.is_ok());
+/// # assert!(layer.layer(client).oneshot(request("two")).await.is_err());
 /// # }
 /// ```
-///
-/// A tenant's name can also come from an extension that a layer above put into the request.
 pub trait TokenSource {
     /// One request's use of one token.
     type Lease: Lease;

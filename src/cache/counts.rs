@@ -31,7 +31,7 @@ use crate::{error::ErrorKind, fetch::RefreshReason};
 ///
 /// # Logs
 ///
-/// The target of all that is logged is `tower_oauth`. A fetch is the span `oauth.fetch` with the fields
+/// All is logged by `tracing`, with the target `tower_oauth`. A fetch is the span `oauth.fetch` with the fields
 /// `name`, `reason`, `outcome` (`token`, `same_again`, `lost`, or the label of a failure) and `ms`; it
 /// follows from the span of the request that began it. A failed fetch is one warning, with its whole
 /// cause. A rejection and a replay are events of level `debug`.

@@ -128,7 +128,21 @@ impl TokenCache {
     }
 
     /// Fetches a token if there is none, so that a wrong secret fails at the start and not at the
-    /// first request.
+    /// first request. An endpoint that is only down need not end a program that can wait for it:
+    ///
+    /// ```
+    /// use tower_oauth::{Error, ErrorKind, TokenCache};
+    ///
+    /// async fn start(tokens: &TokenCache) -> Result<(), Error> {
+    ///     match tokens.warm_up().await {
+    ///         Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) => {
+    ///             eprintln!("{error}");
+    ///             Ok(())
+    ///         }
+    ///         done => done,
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -179,7 +193,12 @@ impl TokenCache {
     /// used now: for callers that cannot wait, such as interceptors, signers and WebSocket clients.
     ///
     /// Without such a token it starts a fetch, if there is a tokio runtime here, so that a later
-    /// call finds one.
+    /// call finds one; [`status`](Self::status) has the error of a fetch that failed. Await
+    /// [`token`](Self::token) first where that is possible.
+    ///
+    /// The cache does not learn whether the value is rejected, and goes on with it until somebody calls
+    /// [`invalidate`](Self::invalidate). Where a call can be repeated, a [`lease`](Self::lease) has the
+    /// value and the way back: [`grpc_status`](crate::grpc_status#without-the-layer) shows it.
     pub fn try_authorization(&self) -> Option<HeaderValue> {
         let lease = try_acquire(&self.handle.core).or_else(|| match self.poll_once() {
             Poll::Ready(lease) => lease.ok(),

@@ -31,30 +31,41 @@ pub use self::{
 ///
 /// # Your own policy
 ///
-/// This one replays whatever has no side effects, and nothing else:
+/// This one is for bodies that can sometimes be cloned, as kube's and reqwest's can:
 ///
 /// ```
-/// use http::Request;
+/// use http::{Request, request::Parts};
 /// use tower_oauth::replay::Replay;
+/// # struct Body(Option<&'static str>);
+/// # impl Body {
+/// #     fn try_clone(&self) -> Option<Self> {
+/// #         self.0.map(|text| Self(Some(text)))
+/// #     }
+/// # }
 ///
 /// #[derive(Clone)]
-/// struct IfSafe;
+/// struct TryClone;
 ///
-/// impl<B: Clone + Send + 'static> Replay<B> for IfSafe {
-///     type Body = B;
-///     type Kept = Request<B>;
+/// impl Replay<Body> for TryClone {
+///     type Body = Body;
+///     type Kept = (Parts, Body);
 ///
-///     fn keep(&self, request: Request<B>) -> (Request<B>, Option<Request<B>>) {
-///         let kept = request.method().is_safe().then(|| request.clone());
-///         (request, kept)
+///     fn keep(&self, request: Request<Body>) -> (Request<Body>, Option<(Parts, Body)>) {
+///         let kept = request.body().try_clone();
+///         let (head, body) = request.into_parts();
+///         let kept = kept.map(|body| (head.clone(), body));
+///         (Request::from_parts(head, body), kept)
 ///     }
 ///
-///     fn again(&self, kept: &mut Request<B>) -> Option<Request<B>> {
-///         Some(kept.clone())
+///     fn again(&self, (head, body): &mut (Parts, Body)) -> Option<Request<Body>> {
+///         Some(Request::from_parts(head.clone(), body.try_clone()?))
 ///     }
 /// }
 /// # use tower_oauth::{OAuthLayer, Token};
-/// # let _ = OAuthLayer::with_source(Token::bearer("abc")).replay(IfSafe);
+/// # let _ = OAuthLayer::with_source(Token::bearer("abc")).replay(TryClone);
+/// # let (_, kept) = TryClone.keep(Request::new(Body(Some("text"))));
+/// # assert_eq!(TryClone.again(&mut kept.unwrap()).unwrap().into_body().0, Some("text"));
+/// # assert!(TryClone.keep(Request::new(Body(None))).1.is_none());
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot replay requests whose body is `{B}`",

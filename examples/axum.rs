@@ -1,8 +1,8 @@
 //! How does an axum service call another API as itself? Needs no arguments and no network:
 //! `cargo run --example axum`
 //!
-//! Its clients get 503 with `Retry-After` while it has no token, and `/readyz` says whether it has one:
-//! of a service that is idle as well, since it asks for a token.
+//! Its clients get 503 with `Retry-After` while it has no token, and `/readyz` says whether it has one
+//! that is accepted: of a service that is idle as well, since it asks for a token.
 
 use std::time::Duration;
 
@@ -42,12 +42,17 @@ struct App {
 async fn invoices(State(app): State<App>) -> Result<Response, Failure> {
     let request = Request::get(&app.api_url).body(Empty::new()).map_err(|e| Failure(e.into()))?;
     let response = app.api.oneshot(request).await.map_err(Failure)?;
+    if response.status() == StatusCode::UNAUTHORIZED {
+        // It is this service that is not known there, and not its client here.
+        let error = app.tokens.status().last_error.map(BoxError::from);
+        return Err(Failure(error.unwrap_or_else(|| "the other API rejects our token".into())));
+    }
     Ok(response.map(axum::body::Body::new))
 }
 
 async fn ready(State(app): State<App>) -> StatusCode {
     match timeout(Duration::from_millis(500), app.tokens.token()).await {
-        Ok(Ok(_)) => StatusCode::OK,
+        Ok(Ok(_)) if app.tokens.status().is_ready() => StatusCode::OK,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
@@ -58,10 +63,10 @@ struct Failure(BoxError);
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         // Without a token it is not the client's fault, and may be over soon.
+        eprintln!("{}", self.0);
         let Some(error) = Error::find(&*self.0) else {
             return StatusCode::BAD_GATEWAY.into_response();
         };
-        eprintln!("{error}");
         let seconds = error.retry_after().unwrap_or_default().as_secs() + 1;
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, seconds.into());
@@ -103,6 +108,12 @@ async fn main() -> Result<(), BoxError> {
         seen.push(ask(path).await?.status());
         println!("later, {path}: {}", seen[seen.len() - 1]);
     }
+    other.revoke_all().down(true);
+    for path in ["/invoices", "/readyz"] {
+        seen.push(ask(path).await?.status());
+        println!("revoked, and no other to be had, {path}: {}", seen[seen.len() - 1]);
+    }
     let (down, up) = (StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK);
-    if seen == [down, down, up, up] { Ok(()) } else { Err("that was not to be expected".into()) }
+    let expected = [down, down, up, up, down, down];
+    if seen == expected { Ok(()) } else { Err("that was not to be expected".into()) }
 }

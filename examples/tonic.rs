@@ -21,7 +21,7 @@ use tonic_health::{
     pb::{HealthCheckRequest, health_client::HealthClient},
     server::health_reporter,
 };
-use tower::{BoxError, ServiceBuilder, ServiceExt, util::BoxCloneService};
+use tower::{BoxError, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_oauth::{
     OAuthLayer, TokenCache, TokenRequest, grpc_status,
     replay::{Buffered, BufferedBody},
@@ -55,7 +55,9 @@ async fn main() -> Result<(), BoxError> {
 
     println!("A call and a stream at once, with a token that is rejected:");
     let channel = Channel::from_shared(origin.clone())?.connect_lazy();
-    let mut client = HealthClient::new(with_tokens(channel.clone(), tokens.clone(), &origin)?);
+    let api = with_tokens(channel.clone(), tokens.clone(), &origin)?;
+    // With the origin, since `new` makes requests without a host, and those are not judged by theirs.
+    let mut client = HealthClient::with_origin(api, origin.parse()?);
     let mut streaming = client.clone();
     let all = HealthCheckRequest::default;
     let (response, stream) = tokio::join!(client.check(all()), streaming.watch(all()));
@@ -68,7 +70,8 @@ async fn main() -> Result<(), BoxError> {
     println!("A call without a token, while the token endpoint is down:");
     issuer.down(true);
     let without = with_tokens(channel.clone(), TokenCache::new(issuer.fetcher()), &origin)?;
-    let status = HealthClient::new(without).check(all()).await.err().ok_or("the call succeeded")?;
+    let mut client = HealthClient::with_origin(without, origin.parse()?);
+    let status = client.check(all()).await.err().ok_or("the call succeeded")?;
     println!("   {:?}: {}", status.code(), status.message());
 
     println!("A call through an interceptor, for clients that take nothing else:");
@@ -78,7 +81,7 @@ async fn main() -> Result<(), BoxError> {
 }
 
 /// A channel as a type that a struct can name.
-type BoxChannel = BoxCloneService<Request<Body>, Response<Body>, Status>;
+type BoxChannel = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
 
 /// Every call has a body, so it must be kept to be sent again. The origin is where the token may go.
 fn with_tokens(channel: Channel, tokens: TokenCache, origin: &str) -> Result<BoxChannel, BoxError> {
@@ -89,18 +92,22 @@ fn with_tokens(channel: Channel, tokens: TokenCache, origin: &str) -> Result<Box
         .layer(layer)
         .map_request(|request: Request<BufferedBody<Body>>| request.map(Body::new))
         .service(channel);
-    Ok(channel.boxed_clone())
+    Ok(BoxCloneSyncService::new(channel))
 }
 
 /// An interceptor cannot wait: without a token it starts a fetch, and this call fails. Nor does it hear
-/// of rejections: whoever gets `UNAUTHENTICATED` tells the cache, by `invalidate`. The layer does both.
+/// of rejections: whoever gets `UNAUTHENTICATED` tells the cache, by `invalidate`. The layer does both,
+/// and so does a lease, as the page of `grpc_status` shows.
 #[derive(Clone)]
 struct WithToken(TokenCache);
 
 impl Interceptor for WithToken {
     fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
         let value = self.0.try_authorization();
-        let value = value.ok_or_else(|| Status::unavailable("there is no access token yet"))?;
+        let value = value.ok_or_else(|| match self.0.status().last_error {
+            Some(error) => Status::unavailable(error.to_string()),
+            None => Status::unavailable("the access token is being fetched"),
+        })?;
         let mut value = MetadataValue::try_from(value.as_bytes())
             .map_err(|_| Status::internal("no metadata can carry the token"))?;
         value.set_sensitive(true);

@@ -263,3 +263,26 @@ async fn the_secret_alone() {
         assert!(unusable.header_value().is_err());
     }
 }
+
+/// A client of an API with a header of its own is tested like any other.
+#[tokio::test]
+async fn the_test_server_looks_where_it_is_told_to() {
+    let server = AuthorizationServer::new();
+    server.header(GATEWAY);
+    for alone in [false, true] {
+        let fetcher = server.fetcher().map_response(move |token| match alone {
+            true => Token::new("", token.expose_secret()),
+            false => token,
+        });
+        let api = OAuthLayer::new(fetcher).header(GATEWAY).layer(server.clone());
+        let send = || api.clone().oneshot(get(API));
+        assert_eq!(send().await.unwrap().status(), StatusCode::OK);
+        server.revoke_all();
+        assert_eq!(send().await.unwrap().status(), StatusCode::OK, "replayed");
+    }
+    let elsewhere = OAuthLayer::new(server.fetcher()).layer(server.clone());
+    assert_eq!(elsewhere.oneshot(get(API)).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    let (bearer, alone) = ("Bearer token-2", "token-4");
+    let seen = server.authorizations();
+    assert!(seen.iter().any(|it| it == bearer) && seen.iter().any(|it| it == alone), "{seen:?}");
+}

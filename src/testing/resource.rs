@@ -1,7 +1,7 @@
 //! The protected resource: bearer tokens in a header (RFC 6750).
 
 use http::{
-    HeaderMap, HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE},
 };
 
@@ -16,14 +16,15 @@ pub(super) enum Presented<'a> {
     Secret(&'a str),
 }
 
-/// The `Authorization` of a request; of more than one, all of them in one list.
-pub(super) fn authorization(headers: &HeaderMap) -> String {
-    let values = headers.get_all(AUTHORIZATION).iter();
+/// The `Authorization` of a request, or the header `name` in its place; of more than one, all of them in
+/// one list.
+pub(super) fn authorization(headers: &HeaderMap, name: &HeaderName) -> String {
+    let values = headers.get_all(name).iter();
     values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(", ")
 }
 
-pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
+pub(super) fn presented<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Presented<'a> {
+    let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Presented::Nothing;
     };
@@ -31,7 +32,8 @@ pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
         return Presented::Malformed;
     }
     let value = value.to_str().unwrap_or_default();
-    let (scheme, secret) = value.split_once(' ').unwrap_or((value, ""));
+    let alone = if name == AUTHORIZATION { (value, "") } else { ("Bearer", value) };
+    let (scheme, secret) = value.split_once(' ').unwrap_or(alone);
     if !scheme.eq_ignore_ascii_case("Bearer") {
         return Presented::Nothing;
     }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 
 use super::{Endpoint, Fetcher, ResponseTemplate, state::State};
 use crate::{Token, TokenRequest};
@@ -52,6 +52,14 @@ impl AuthorizationServer {
     pub fn token_path(&self, path: impl Into<String>) -> &Self {
         let path = path.into();
         self.state().token_path = path;
+        self
+    }
+
+    /// Sets the header that the resource looks for a token in, by default `Authorization`: the one of
+    /// [`OAuthLayer::header`](crate::OAuthLayer::header). In another header the secret may also stand
+    /// alone, without `Bearer`.
+    pub fn header(&self, name: HeaderName) -> &Self {
+        self.state().header = Some(name);
         self
     }
 

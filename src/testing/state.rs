@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderName, Response, header::AUTHORIZATION};
 
 use super::{
     Body, Fetcher, ResponseTemplate,
@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) under_way: u64,
     pub(super) most_under_way: u64,
 
+    /// Where the resource looks for a token, if that is not `Authorization`.
+    pub(super) header: Option<HeaderName>,
     pub(super) resource: Script,
     pub(super) reject_next: u64,
     /// Zero: none is.
@@ -65,8 +67,9 @@ impl State {
 
     /// What a request to the resource is responded with; `Usual` means that it is served.
     pub(super) fn resource_request(&mut self, headers: &HeaderMap) -> ResponseTemplate {
-        self.authorizations.push(resource::authorization(headers));
-        self.judge(&resource::presented(headers)).later(self.resource.delay)
+        let name = self.header.clone().unwrap_or(AUTHORIZATION);
+        self.authorizations.push(resource::authorization(headers, &name));
+        self.judge(&resource::presented(headers, &name)).later(self.resource.delay)
     }
 
     fn judge(&mut self, presented: &Presented<'_>) -> ResponseTemplate {

@@ -12,6 +12,34 @@
 //!
 //! A host is given as `host` or `host:port`, with or without a scheme. A path or a query after it is
 //! ignored.
+//!
+//! # Tests
+//!
+//! `testing::AuthorizationServer` speaks the textbook, and refuses what these APIs do otherwise, such as
+//! DQE's request without a `grant_type`. A service in the place of the HTTP client sees the very request,
+//! and responds as the API does:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, Full};
+//! use tower::{BoxError, service_fn};
+//! use tower_oauth::{TokenCache, vendor::dqe};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let api = service_fn(|request: Request<Full<Bytes>>| async {
+//!     assert_eq!(request.uri(), "https://server.example.com/oauth/access_token/");
+//!     let body = request.into_body().collect().await?.to_bytes();
+//!     assert_eq!(body, "scope=client_address&client_id=LICENCE&client_secret=passphrase");
+//!     let response = r#"{"access_token": "abc", "token_type": "Bearer", "expires_in": "300"}"#;
+//!     Ok::<_, BoxError>(Response::new(Full::<Bytes>::from(response)))
+//! });
+//! let fetcher = dqe("server.example.com", "LICENCE", "passphrase", "client_address").build_with(api)?;
+//! assert_eq!(TokenCache::new(fetcher).token().await?.expose_secret(), "abc");
+//! # Ok(())
+//! # }
+//! ```
 
 mod bright_pattern;
 mod dell_techdirect;

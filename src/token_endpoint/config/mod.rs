@@ -45,12 +45,33 @@ struct Fetcher {
     refresh_after: Option<Duration>,
     token_type: BTreeMap<String, String>,
     hint: BTreeMap<String, String>,
-    #[cfg(feature = "client-no-provider")]
-    proxy: Option<Secret>,
-    #[cfg(feature = "client-no-provider")]
-    ca_certificate: Many<Secret>,
-    #[cfg(feature = "client-no-provider")]
-    client_identity: Many<Secret>,
+    proxy: Client<Option<Secret>>,
+    ca_certificate: Client<Many<Secret>>,
+    client_identity: Client<Many<Secret>>,
+}
+
+/// A setting of the HTTP client that comes with the crate.
+#[cfg(feature = "client-no-provider")]
+type Client<T> = T;
+
+/// Where there is no such client, the key must not be there.
+#[cfg(not(feature = "client-no-provider"))]
+struct Client<T>(std::marker::PhantomData<T>);
+
+#[cfg(not(feature = "client-no-provider"))]
+impl<T> Default for Client<T> {
+    fn default() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+#[cfg(not(feature = "client-no-provider"))]
+impl<'de, T> Deserialize<'de> for Client<T> {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(D::Error::custom(
+            "this key needs tower-oauth's feature `client`, or another HTTP client",
+        ))
+    }
 }
 
 #[derive(Default, Deserialize)]

@@ -65,13 +65,14 @@ const CLOSED: &str = "the connection was closed before a response came";
 const NO_NAME: &str = "the host name cannot be resolved (DNS)";
 
 const CHECK_NAME: &str = "check the host in `url`, and the network or VPN";
-const CHECK_PORT: &str = "check the host and the port of `url`";
+const CHECK_PORT: &str = "check the host and the port of `url`, or of the proxy";
 const CHECK_SCHEME: &str = "check the scheme and the port of `url`";
 const CHECK_NETWORK: &str = "check the network, the proxy and the firewall";
 #[cfg(feature = "client-no-provider")]
 const CHECK_PROXY: &str = "check the proxy, and the user name and password in its URL";
 const CHECK_CLOCK: &str = "check this machine's clock and the dates of the server's certificate";
-const TRUST: &str = "add a certificate that the platform does not know with `ca_certificate`";
+const TRUST: &str = "add a certificate that the platform does not know with `ca_certificate`, \
+                     or to the client that `build_with` was given";
 const NO_CA: &str = "the server needs a certificate of its own: `openssl req -x509 -addext basicConstraints=critical,CA:FALSE`";
 const NAME: &str = "the certificate must name the host: `openssl req -addext subjectAltName=DNS:<host>`, or `IP:<address>`";
 const CLIENT: &str = "check the host in `url`, and whether the server asks for a client certificate \
@@ -91,7 +92,7 @@ const KNOWN: [(&str, &str, &str); 13] = [
     ("dns error", NO_NAME, CHECK_NAME),
     ("lookup address", NO_NAME, CHECK_NAME),
     ("connection refused", "connection refused", CHECK_PORT),
-    ("authorization required", "it requires a user name and a password", CHECK_NETWORK),
+    ("authorization required", "the proxy requires a user name and a password", CHECK_NETWORK),
 ];
 
 /// What they say if a connection ended too early.

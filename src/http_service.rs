@@ -12,7 +12,18 @@ use crate::error::BoxError;
 /// That is any `Service<http::Request<B>, Response = http::Response<A>>` that is
 /// `Clone + Send + 'static`, with a future that is `Send`, an error that converts into
 /// `tower::BoxError`, and response bodies that are `http_body::Body + Send + 'static`. It cannot be
-/// implemented; implement [`Service`].
+/// implemented; implement [`Service`]. It says in one word what an SDK takes as its client:
+///
+/// ```
+/// use bytes::Bytes;
+/// use http_body_util::Full;
+/// use tower::Layer;
+/// use tower_oauth::{OAuthLayer, OAuthService, future::HttpService};
+///
+/// fn authorized<C: HttpService<Full<Bytes>>>(client: C, layer: &OAuthLayer) -> OAuthService<C> {
+///     layer.layer(client)
+/// }
+/// ```
 pub trait HttpService<B>: Clone + Send + 'static
 where
     Self: Service<Request<B>, Response = Response<Self::ResponseBody>>,

@@ -168,7 +168,9 @@ impl Token {
         match &self.shared.credentials {
             Credentials::Sendable(value) => Ok(value.clone()),
             Credentials::Unsendable(_) => Err(Error::new(ErrorKind::InvalidResponse)
-                .with_description("the token has characters that a header cannot carry")),
+                .with_description(
+                    "the token is empty, or has characters that a header cannot carry",
+                )),
         }
     }
 

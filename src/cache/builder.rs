@@ -14,6 +14,20 @@ use crate::{
 };
 
 /// Builds a [`TokenCache`](crate::TokenCache).
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_oauth::{FetchToken, TokenCache, cache::RefreshPolicy};
+///
+/// fn tokens(fetcher: impl FetchToken) -> Result<TokenCache, tower_oauth::Error> {
+///     let policy = RefreshPolicy::default()
+///         .max_age(Duration::from_secs(15 * 60))
+///         .fetch_timeout(Duration::from_secs(5))?;
+///     Ok(TokenCache::builder(fetcher).name("billing").refresh(policy).build())
+/// }
+/// # let fetcher = tower_oauth::fetch_fn(|_| async { Ok::<_, tower::BoxError>(tower_oauth::Token::bearer("a")) });
+/// # assert_eq!(tokens(fetcher).unwrap().status().name(), Some("billing"));
+/// ```
 #[must_use]
 pub struct TokenCacheBuilder {
     fetcher: BoxFetch,

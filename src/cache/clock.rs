@@ -4,7 +4,40 @@ use std::{fmt, time::Duration};
 
 /// A clock that never steps and that goes on while the machine sleeps.
 ///
-/// [`SystemClock`] is the default. A test puts its own in with [`TokenCacheBuilder::clock`](crate::cache::TokenCacheBuilder::clock).
+/// [`SystemClock`] is the default. A test that sets the time itself:
+///
+/// ```
+/// use std::{
+///     sync::{Arc, Mutex},
+///     time::Duration,
+/// };
+/// use tower_oauth::{Token, TokenCache, cache::{Clock, TokenState}, fetch_fn};
+///
+/// #[derive(Clone, Default)]
+/// struct Hand(Arc<Mutex<Duration>>);
+///
+/// impl Clock for Hand {
+///     fn now(&self) -> Duration {
+///         *self.0.lock().unwrap()
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tower::BoxError> {
+/// let fetcher = fetch_fn(|_| async {
+///     Ok::<_, tower::BoxError>(Token::bearer("abc").with_lifetime(Duration::from_secs(3600)))
+/// });
+/// let hand = Hand::default();
+/// let tokens = TokenCache::builder(fetcher).clock(hand.clone()).build();
+/// tokens.warm_up().await?;
+/// assert_eq!(tokens.status().state, TokenState::Fresh);
+/// *hand.0.lock().unwrap() += Duration::from_secs(3500);
+/// assert_eq!(tokens.status().state, TokenState::Stale);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Under tokio's paused time take `testing::TokioClock`.
 pub trait Clock: Send + Sync + 'static {
     /// The time since some moment that is the same for every call.
     fn now(&self) -> Duration;

@@ -16,6 +16,31 @@ use crate::error::Error;
 /// configuration file may also use the names that are registered for `token_endpoint_auth_method`:
 /// `client_secret_basic`, `client_secret_post`, `none`, `tls_client_auth`,
 /// `self_signed_tls_client_auth`.
+///
+/// ```
+/// use tower_oauth::{TokenEndpoint, token_endpoint::ClientAuth};
+///
+/// // The secret as a parameter, as with `curl -d client_secret=..`.
+/// let in_the_body = TokenEndpoint::builder("https://idp.example.com/oauth2/token")
+///     .client_id("id")
+///     .client_secret("secret")
+///     .auth(ClientAuth::Body);
+///
+/// // Keys of a gateway, whose headers have names of their own.
+/// let in_headers = TokenEndpoint::builder("https://gateway.example.com/token")
+///     .client_id("id")
+///     .client_secret("secret")
+///     .auth(ClientAuth::Headers {
+///         client_id: Some("x-client-id".to_owned()),
+///         client_secret: "x-client-secret".to_owned(),
+///     });
+/// # for builder in [in_the_body, in_headers] {
+/// #     let http = tower::service_fn(|_: http::Request<bytes::Bytes>| async {
+/// #         Ok::<_, tower::BoxError>(http::Response::new(String::new()))
+/// #     });
+/// #     builder.build_with(http).unwrap();
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "config",

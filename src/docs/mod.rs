@@ -18,6 +18,8 @@ pub mod life {}
 pub mod limits {}
 #[doc = include_str!("performance.md")]
 pub mod performance {}
+#[doc = include_str!("recipes.md")]
+pub mod recipes {}
 #[doc = include_str!("rules.md")]
 pub mod rules {}
 #[doc = include_str!("start.md")]

@@ -15,8 +15,8 @@ impl TokenEndpoint {
     /// values count as they are now. Which part of a response is the token counts too. The client's own
     /// secret does not, so that processes share a token while it is rotated; nor does the `User-Agent`.
     ///
-    /// The client certificate does not count either: processes with different certificates cannot share a
-    /// token that is bound to one (RFC 8705 §3).
+    /// The client certificate does not count either: processes with different certificates cannot share
+    /// a token that is bound to one (RFC 8705 §3).
     ///
     /// Without the encryption key, none of this can be guessed from the name.
     ///

@@ -66,7 +66,7 @@ const UNAUTHENTICATED: u16 = 16;
 /// `map_result`. With a boxed error rustc does not see that its futures are `Send`. If nothing is
 /// replayed, and errors need not be statuses, `OAuthService<Channel, TokenCache, Never>` is its type.
 ///
-/// A generated client makes requests without a host, unless it is built with `with_origin(channel, uri)`.
+/// A generated client makes requests without a host unless it is built with `with_origin(channel, uri)`.
 /// Without a host neither [`origin`](crate::OAuthLayer::origin) nor the rule against plain HTTP can apply:
 /// the token goes wherever the channel leads.
 ///
@@ -79,9 +79,9 @@ const UNAUTHENTICATED: u16 = 16;
 /// # What is sent again
 ///
 /// A server that rejects a token sends UNAUTHENTICATED before anything else. The layer sees that for
-/// every kind of call and has the token refreshed. With [`Buffered`](crate::replay::Buffered) the call is
-/// also sent again, and so is a client stream, as long as the part already sent is within the limit. The
-/// default, [`IfEmpty`](crate::replay::IfEmpty), replays no gRPC call, since every one has a body.
+/// every kind of call and has the token refreshed. With [`Buffered`](crate::replay::Buffered) the call
+/// is also sent again, and so is a client stream, as long as the part already sent is within the limit.
+/// The default, [`IfEmpty`](crate::replay::IfEmpty), replays no gRPC call, since every one has a body.
 ///
 /// Once a server has begun to respond, nothing can be sent again. A server stream or a bidirectional
 /// stream may end with UNAUTHENTICATED after its first messages, because its token expired or was

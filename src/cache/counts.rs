@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::{error::ErrorKind, fetch::RefreshReason};
 
 /// What has happened to a cache since it was built; part of its [`CacheStatus`](super::CacheStatus). An
-/// exporter reads it when it is asked for metrics. A request that finds a fresh token counts nothing, and
-/// so costs nothing.
+/// exporter reads it when it is asked for metrics. A request that finds a fresh token counts nothing,
+/// and so costs nothing.
 ///
 /// All of these only grow. They belong to one cache, whose [name](super::TokenCacheBuilder::name) is the
 /// only label besides `reason` and `error`: no other value comes from outside.
@@ -32,9 +32,9 @@ use crate::{error::ErrorKind, fetch::RefreshReason};
 /// # Logs
 ///
 /// Everything is logged with `tracing`, with the target `tower_oauth`. A fetch is the span `oauth.fetch`
-/// with the fields `name`, `reason`, `outcome` (`token`, `same_again`, `lost`, or the label of a failure)
-/// and `ms`; it follows from the span of the request that started it. A failed fetch is one warning, with
-/// its full cause. Rejections and replays are events at level `debug`.
+/// with the fields `name`, `reason`, `outcome` (`token`, `same_again`, `lost`, or the label of a
+/// failure) and `ms`; it follows from the span of the request that started it. A failed fetch is one
+/// warning, with its full cause. Rejections and replays are events at level `debug`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {

@@ -15,8 +15,8 @@ const ON_TRIAL: Duration = Duration::from_secs(60);
 
 /// The state of a [`TokenCache`](crate::TokenCache) at one moment, for health checks and metrics.
 ///
-/// The token's times are those of the newest one. While that is not accepted yet and the one before it is
-/// used in its place, [`state`](Self::state) is that of the one before.
+/// The token's times are those of the newest one. While that is not accepted yet and the one before it
+/// is used in its place, [`state`](Self::state) is that of the one before.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CacheStatus {
@@ -66,8 +66,8 @@ impl CacheStatus {
         self.name.as_deref()
     }
 
-    /// Whether requests can be expected to get a token that is accepted: the cache holds a usable one, or
-    /// a fetch has succeeded and none has failed since. So an idle service that lets its token expire
+    /// Whether requests can be expected to get a token that is accepted: the cache holds a usable one,
+    /// or a fetch has succeeded and none has failed since. So an idle service that lets its token expire
     /// stays ready; one whose token endpoint is down at startup is not. Nor is one whose last fetch
     /// failed and whose token was rejected within the last minute: that token is used all the same,
     /// since nobody knows whether it is still rejected, but the next request may well get a 401.

@@ -2,7 +2,7 @@
 //! `cargo run --example axum`
 //!
 //! Its clients get 503 with `Retry-After` while it has no token, and `/readyz` says whether it has one
-//! that is accepted: of a service that is idle as well, since it asks for a token.
+//! that is accepted. That works for an idle service too, since `/readyz` asks for a token.
 
 use std::time::Duration;
 

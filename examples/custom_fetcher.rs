@@ -1,8 +1,8 @@
-//! How is a fetcher of one's own made, and what do tower's layers do on it? Needs no arguments and no
-//! network: `cargo run --example custom_fetcher`
+//! How do you write a fetcher of your own, and what do tower's layers do around it? Needs no arguments
+//! and no network: `cargo run --example custom_fetcher`
 //!
-//! The fetcher reads a token file that something else writes, as with a projected token. On it are a
-//! count, a limit, retries with back-off, and a timeout for each attempt. The cache's own timeout is
+//! The fetcher reads a token file that something else writes, such as a projected token. Around it are a
+//! counter, a limit, retries with back-off, and a timeout for each attempt. The cache's own timeout is
 //! around all of them.
 
 use std::{

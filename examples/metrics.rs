@@ -1,10 +1,10 @@
 //! How do the counts of a `TokenCache` get into Prometheus? Needs no arguments and no network:
 //! `cargo run --example metrics`
 //!
-//! The program serves `/metrics` by the `metrics` facade and its Prometheus exporter. When it is scraped it
-//! reads the status of its caches, so that a request costs nothing. It makes a few requests, has a token
-//! revoked and the token endpoint down, and then scrapes itself and shows what a Prometheus would get.
-//! OpenTelemetry's observable instruments read the same status in their callbacks.
+//! The program serves `/metrics` with the `metrics` facade and its Prometheus exporter. It reads the
+//! status of its caches only when it is scraped, so that metrics cost a request nothing. It makes a few
+//! requests, has a token revoked, takes the token endpoint down, and then scrapes itself and shows what
+//! Prometheus would get. OpenTelemetry's observable instruments read the same status in their callbacks.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
-//! What an `OAuthLayer` does for a client, in numbers. Needs no arguments and no network, and takes a
-//! quarter of a minute: `cargo run --example quickstart`
+//! What an `OAuthLayer` does for a client, in numbers. Needs no arguments and no network, and takes
+//! about 15 seconds: `cargo run --example quickstart`
 //!
-//! With `TOKEN_URL`, `CLIENT_ID`, `CLIENT_SECRET` and, if needed, `SCOPE` in the environment it makes
+//! With `TOKEN_URL`, `CLIENT_ID`, `CLIENT_SECRET` and, if needed, `SCOPE` in the environment it runs
 //! only the cold start of part 1, with that authorization server. Its thousand requests go to
-//! `API_URL`, or without one to a stand-in on this machine.
+//! `API_URL`, or if that is not set, to a stand-in on this machine.
 //!
 //! The last line counts the requests that failed and should not have. The exit status is zero if there
 //! were none.

@@ -1,12 +1,12 @@
 //! How do reqwest's requests get a token? Needs no arguments and no network:
 //! `cargo run --example reqwest`
 //!
-//! reqwest's client is a tower service, but of requests of its own type. What is below the layer makes it
-//! one of `http::Request`, and two lines above it give back reqwest's own types. The token request goes
-//! over the same client.
+//! reqwest's client is a tower service, but takes requests of its own type. What is below the layer
+//! adapts it to `http::Request`, and two lines above the layer restore reqwest's own types. The token
+//! request uses the same client.
 //!
-//! reqwest's own timeouts are those of one attempt: for a limit on the whole call, with the wait for a token
-//! and the replay, put tower's `timeout` above the layer.
+//! reqwest's own timeouts apply to one attempt: for a limit on the whole call, including the wait for a
+//! token and the replay, put tower's `timeout` above the layer.
 
 use http::StatusCode;
 use reqwest::{Client, Method, Request, Response, ResponseBuilderExt, Url};

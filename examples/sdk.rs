@@ -1,8 +1,8 @@
 //! How does an SDK offer several ways to authenticate without a type parameter for each? Needs no
 //! arguments and no network: `cargo run --example sdk`
 //!
-//! The client of this SDK is one type, whether its token is given, fetched by the SDK, fetched by
-//! something of the user's, or not needed; and whatever HTTP client is below.
+//! The client of this SDK is one type, whether its token is supplied, fetched by the SDK, fetched by the
+//! user's own code, or not needed, and whatever HTTP client is underneath.
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};

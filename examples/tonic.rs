@@ -1,8 +1,8 @@
 //! How do gRPC calls get tokens? By an `OAuthLayer` on tonic's `Channel`. Needs no arguments, no network,
 //! and no `protoc`: `cargo run --example tonic`
 //!
-//! The service is gRPC's health check. The server rejects the first token. A unary call and a stream begin
-//! with it at the same time, and both are sent again with another token.
+//! The service is gRPC's health check. The server rejects the first token. A unary call and a stream
+//! start with it at the same time, and both are sent again with another token.
 
 use std::sync::{
     Arc,

@@ -18,21 +18,21 @@ const INTERNAL: u16 = 13;
 const UNAVAILABLE: u16 = 14;
 const UNAUTHENTICATED: u16 = 16;
 
-/// Turns an error of this crate into the gRPC status that says the same, for
+/// Turns an error of this crate into the gRPC status with the same meaning, for
 /// `ServiceBuilder::map_result` around an [`OAuthLayer`](crate::OAuthLayer).
 ///
-/// Without it a gRPC client reports an error of its transport, usually UNKNOWN. With it the client
-/// reports what became of its credentials:
+/// Without this function a gRPC client reports a transport error, usually UNKNOWN. With it the client
+/// reports what happened to its credentials:
 ///
 /// | what happened | status |
 /// |---|---|
 /// | the call's [deadline](ErrorKind::DeadlineExceeded) passed while it waited for a token | 4 DEADLINE_EXCEEDED |
-/// | the error is otherwise [transient](Error::is_transient): the same call may succeed later | 14 UNAVAILABLE |
-/// | the authorization server [refused](ErrorKind::Denied), the resource server [rejected](ErrorKind::Rejected) the token and there is no other, or it would have gone over plain HTTP ([`InsecureOrigin`](ErrorKind::InsecureOrigin)) | 16 UNAUTHENTICATED |
-/// | the program must be changed: all other kinds | 13 INTERNAL |
+/// | any other [transient](Error::is_transient) error: the same call may succeed later | 14 UNAVAILABLE |
+/// | the authorization server [refused](ErrorKind::Denied), the resource server [rejected](ErrorKind::Rejected) the token and there is no other, or the token would have gone over plain HTTP ([`InsecureOrigin`](ErrorKind::InsecureOrigin)) | 16 UNAUTHENTICATED |
+/// | all other kinds: the program must be changed | 13 INTERNAL |
 ///
-/// The response is trailers-only. Its message is the error's own, which holds no secret. All
-/// responses, and errors of other crates, pass through.
+/// The response is trailers-only. Its message is the error's own, which holds no secret.
+/// Responses, and errors of other crates, pass through unchanged.
 ///
 /// ```
 /// use http::Request;
@@ -63,38 +63,37 @@ const UNAUTHENTICATED: u16 = 16;
 ///
 /// To name the type of such a channel, box it with an error type that is not itself a box:
 /// `BoxCloneSyncService<Request<Body>, Response<Body>, Status>`, with `map_err(Status::from_error)` above
-/// `map_result`. With a boxed error rustc does not see that its futures are `Send`. Where nothing is
-/// replayed, and errors need not be statuses, `OAuthService<Channel, TokenCache, Never>` is a type already.
+/// `map_result`. With a boxed error rustc does not see that its futures are `Send`. If nothing is
+/// replayed, and errors need not be statuses, `OAuthService<Channel, TokenCache, Never>` is its type.
 ///
-/// A generated client makes requests without a host, unless it is built by `with_origin(channel, uri)`.
+/// A generated client makes requests without a host unless it is built with `with_origin(channel, uri)`.
 /// Without a host neither [`origin`](crate::OAuthLayer::origin) nor the rule against plain HTTP can apply:
-/// the token goes where the channel leads.
+/// the token goes wherever the channel leads.
 ///
 /// # Deadlines
 ///
-/// A call with a `grpc-timeout`, as `tonic::Request::set_timeout` sets it, waits for a token only as
-/// long, and is then sent with what is left of it. That is done whether or not this function is used.
-/// A deadline that passes after that is tonic's business, which says CANCELLED.
+/// A call with a `grpc-timeout`, as `tonic::Request::set_timeout` sets it, waits for a token no longer
+/// than that, and is then sent with the time that is left. This happens with or without this function.
+/// A deadline that passes after that is up to tonic, which reports CANCELLED.
 ///
 /// # What is sent again
 ///
-/// A server that rejects a token says UNAUTHENTICATED before anything else. The layer sees that for
-/// every kind of call and has the token refreshed. Under [`Buffered`](crate::replay::Buffered) the call
-/// is also sent again, including a client's stream as long as what was sent of it is within the limit.
-/// The default, [`IfEmpty`](crate::replay::IfEmpty), replays no gRPC call, since each of them has a
-/// body.
+/// A server that rejects a token sends UNAUTHENTICATED before anything else. The layer sees that for
+/// every kind of call and has the token refreshed. With [`Buffered`](crate::replay::Buffered) the call
+/// is also sent again, and so is a client stream, as long as the part already sent is within the limit.
+/// The default, [`IfEmpty`](crate::replay::IfEmpty), replays no gRPC call, since every one has a body.
 ///
-/// Once a server has begun to respond, nothing can be sent again. A stream from the server, or in both
-/// directions, may end with UNAUTHENTICATED after its first messages because its token expired or was
-/// revoked in the meantime. The layer does not see that, since it is in the trailers: the caller gets
-/// the status, has to open another stream, and has to know what to repeat. If the token is still
-/// rejected then, the layer sees it at the start of the new stream.
+/// Once a server has begun to respond, nothing can be sent again. A server stream or a bidirectional
+/// stream may end with UNAUTHENTICATED after its first messages, because its token expired or was
+/// revoked in the meantime. The layer does not see that, since the status is in the trailers: the caller
+/// gets it, has to open another stream, and has to know what to repeat. If the token is still rejected
+/// then, the layer sees that at the start of the new stream.
 ///
 /// # Without the layer
 ///
 /// A client that takes only an `Interceptor` gets its header from
-/// [`try_authorization`](crate::TokenCache::try_authorization), which neither waits nor hears of
-/// rejections. A call of one's own can do both, with a lease:
+/// [`try_authorization`](crate::TokenCache::try_authorization), which neither waits nor learns of
+/// rejections. Your own code can do both, with a lease:
 ///
 /// ```
 /// use http::HeaderValue;
@@ -161,7 +160,7 @@ fn code(error: &Error) -> u16 {
     match error.kind() {
         ErrorKind::DeadlineExceeded => DEADLINE_EXCEEDED,
         _ if error.is_transient() => UNAVAILABLE,
-        // gRPC itself says this of credentials on a channel that is not secure.
+        // gRPC itself reports this for credentials on a channel that is not secure.
         ErrorKind::Denied | ErrorKind::InsecureOrigin | ErrorKind::Rejected => UNAUTHENTICATED,
         _ => INTERNAL,
     }

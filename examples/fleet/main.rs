@@ -2,8 +2,8 @@
 //! `cargo run --example fleet`
 //!
 //! It starts ten processes at once. They share a token through the Redis or Valkey at `REDIS_URL`, or
-//! without one through a store that the first process serves. The one that fetches the token is killed
-//! while it does so. The last lines compare the token requests with the number of processes.
+//! if that is not set, through a store that the first process serves. The process that fetches the token
+//! is killed while doing so. The last lines compare the token requests with the number of processes.
 
 mod store;
 

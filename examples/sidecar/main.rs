@@ -1,4 +1,4 @@
-//! How do programs that know nothing of OAuth get tokens? From a small tool beside them. Without
+//! How do programs that know nothing about OAuth get tokens? From a small tool beside them. Without
 //! arguments it shows what it does, and needs no network: `cargo run --example sidecar`
 //!
 //! ```sh
@@ -19,12 +19,12 @@
 //! client_secret = { file = "/run/secrets/idp" }
 //! ```
 //!
-//! It is a reverse proxy that adds the token, speaks to the upstream the HTTP version that its caller
-//! speaks (HTTP/1.1 or HTTP/2), and passes WebSockets of HTTP/1.1 on.
+//! It is a reverse proxy that adds the token, uses its caller's HTTP version (1.1 or 2) with the
+//! upstream, and forwards WebSockets over HTTP/1.1.
 //!
-//! Where another proxy does that work, `/auth` gives it the `Authorization` to add: Envoy by `ext_authz`
-//! with `path_prefix: /auth`, nginx by `auth_request`. A request whose token is rejected goes through the
-//! sidecar then, which gets another token and sends it again:
+//! If another proxy does that work, `/auth` gives it the `Authorization` to add: Envoy uses `ext_authz`
+//! with `path_prefix: /auth`, nginx uses `auth_request`. A request whose token is rejected then goes
+//! through the sidecar, which gets another token and sends the request again:
 //!
 //! ```nginx
 //! location / {
@@ -46,14 +46,14 @@
 //! }
 //! ```
 //!
-//! `/readyz` and `/metrics` are for probes and Prometheus. These and `/auth` are never sent on. What
+//! `/readyz` and `/metrics` are for probes and Prometheus. These and `/auth` are never forwarded. What
 //! happens to tokens is logged.
 //!
-//! To a request over HTTP/1.1 it adds about 3 µs at the median, 8 % of what a proxy costs that only passes
-//! it on: `cargo bench --bench sidecar`.
+//! It adds about 3 µs at the median to a request over HTTP/1.1, 8 % of the cost of a proxy that only
+//! forwards it: `cargo bench --bench sidecar`.
 //!
-//! After ctrl-c or SIGTERM it takes no new connections, finishes the requests that it has, however long
-//! they take, and cuts WebSockets.
+//! After ctrl-c or SIGTERM it accepts no new connections, finishes the requests in progress, however
+//! long they take, and cuts off WebSockets.
 
 mod demo;
 mod proxy;

@@ -1,15 +1,15 @@
-//! What a cache has been through.
+//! What has happened to a cache.
 
 use std::time::Duration;
 
 use crate::{error::ErrorKind, fetch::RefreshReason};
 
-/// What a cache has been through since it was built, part of its [`CacheStatus`](super::CacheStatus).
-/// Whoever exports metrics reads it when it is asked for them. A request that finds a fresh token counts
-/// nothing, and so costs nothing.
+/// What has happened to a cache since it was built; part of its [`CacheStatus`](super::CacheStatus). An
+/// exporter reads it when it is asked for metrics. A request that finds a fresh token counts nothing,
+/// and so costs nothing.
 ///
-/// Each of these only grows. They belong to one cache, whose [name](super::TokenCacheBuilder::name) is
-/// the only label beside `reason` and `error`: no other value comes from outside.
+/// All of these only grow. They belong to one cache, whose [name](super::TokenCacheBuilder::name) is the
+/// only label besides `reason` and `error`: no other value comes from outside.
 ///
 /// | here | Prometheus | OpenTelemetry | labels |
 /// |---|---|---|---|
@@ -27,43 +27,43 @@ use crate::{error::ErrorKind, fetch::RefreshReason};
 /// | [`CacheStatus::expires_in`](super::CacheStatus::expires_in) | `oauth_client_token_expires_in_seconds` | `oauth.client.token.expires_in` (s) | `cache` |
 ///
 /// All but the last two are counters, and [`counters`](Self::counters) lists those that are whole numbers.
-/// `examples/metrics` is a whole program.
+/// `examples/metrics` is a complete program.
 ///
 /// # Logs
 ///
-/// All is logged by `tracing`, with the target `tower_oauth`. A fetch is the span `oauth.fetch` with the fields
-/// `name`, `reason`, `outcome` (`token`, `same_again`, `lost`, or the label of a failure) and `ms`; it
-/// follows from the span of the request that began it. A failed fetch is one warning, with its whole
-/// cause. A rejection and a replay are events of level `debug`.
+/// Everything is logged with `tracing`, with the target `tower_oauth`. A fetch is the span `oauth.fetch`
+/// with the fields `name`, `reason`, `outcome` (`token`, `same_again`, `lost`, or the label of a
+/// failure) and `ms`; it follows from the span of the request that started it. A failed fetch is one
+/// warning, with its full cause. Rejections and replays are events at level `debug`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Fetches that were begun.
+    /// Fetches that were started.
     pub fetches: Fetches,
     /// Fetches that failed.
     pub failures: Failures,
-    /// Fetches that brought the secret that was held already.
+    /// Fetches that returned the secret that was already held.
     pub same_again: u64,
     /// Fetches that ended without a result, because their runtime went away or nobody drove it.
     pub flights_lost: u64,
-    /// How long all fetches took that brought a token or failed.
+    /// How long all fetches took that returned a token or failed.
     pub fetch_time: Duration,
-    /// How often a caller had to wait for a fetch, each of those who share one.
+    /// How often a caller had to wait for a fetch; each caller that shares one counts.
     pub waits: u64,
-    /// How often a token was given out that was due for refresh.
+    /// How often a token that was due for refresh was handed out.
     pub stale_served: u64,
-    /// Rejections that the cache heard of, those of older tokens too.
+    /// Rejections reported to the cache, including those of older tokens.
     pub rejections: u64,
-    /// Those of them that started nothing, because one had just been replaced or a fetch had just failed;
-    /// see [`docs::rules`](crate::docs::rules).
+    /// Rejections that were ignored, because a rejected token had just been replaced or a fetch had just
+    /// failed; see [`docs::rules`](crate::docs::rules).
     pub rejections_ignored: u64,
     /// Requests that [`OAuthService`](crate::OAuthService) sent again with a token of this cache.
     pub replays: u64,
 }
 
 impl Counts {
-    /// All of these that are whole numbers, for an exporter: the name for Prometheus, a label beside
-    /// `cache` if there is one, and the count. What a later version counts comes with them.
+    /// All counts that are whole numbers, for an exporter: the name for Prometheus, a label besides
+    /// `cache` if there is one, and the count. It will include what later versions count.
     ///
     /// ```
     /// use std::fmt::{self, Write};
@@ -111,19 +111,19 @@ impl Counts {
     }
 }
 
-/// Fetches that were begun, by their [`RefreshReason`].
+/// Fetches that were started, by their [`RefreshReason`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fetches {
     /// There was no token yet.
     pub cold: u64,
-    /// The last one could no longer be used.
+    /// The last token could no longer be used.
     pub expired: u64,
-    /// The resource server had rejected the last one.
+    /// The resource server had rejected the last token.
     pub rejected: u64,
-    /// Somebody had asked for another one.
+    /// Somebody had asked for another token.
     pub requested: u64,
-    /// The last one could still be used.
+    /// The last token could still be used.
     pub stale: u64,
 }
 
@@ -156,7 +156,7 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// Gives the value of the label.
+    /// Returns the value of the label.
     pub(super) fn count(&mut self, kind: ErrorKind) -> &'static str {
         let (label, count) = match kind {
             ErrorKind::Denied => ("denied", &mut self.denied),

@@ -1,4 +1,4 @@
-//! What a cache is in at one moment.
+//! The state of a cache at one moment.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,17 +10,17 @@ use super::{
 };
 use crate::error::Error;
 
-/// For how long a rejected token that cannot be replaced speaks against a service.
+/// How long a rejected token that cannot be replaced makes a service count as not ready.
 const ON_TRIAL: Duration = Duration::from_secs(60);
 
-/// What a [`TokenCache`](crate::TokenCache) is in at one moment, for health checks and metrics.
+/// The state of a [`TokenCache`](crate::TokenCache) at one moment, for health checks and metrics.
 ///
-/// Times of the token are those of the newest one. Where it is not accepted yet and the one before
-/// is used in its place, [`state`](Self::state) is that one's.
+/// The token's times are those of the newest one. While that is not accepted yet and the one before it
+/// is used in its place, [`state`](Self::state) is that of the one before.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CacheStatus {
-    /// What the token is good for.
+    /// Whether the token can be used.
     pub state: TokenState,
     /// The time until the next request refreshes the token; zero if it is due.
     pub refresh_in: Option<Duration>,
@@ -30,27 +30,27 @@ pub struct CacheStatus {
     pub expires_in: Option<Duration>,
     /// Whether a fetch is in progress.
     pub fetching: bool,
-    /// Why the last fetch failed; `None` from the next success on.
+    /// Why the last fetch failed; `None` after the next success.
     pub last_error: Option<Error>,
-    /// How long ago that was.
+    /// How long ago the last fetch failed.
     pub failed_ago: Option<Duration>,
     /// How many fetches have failed in a row.
     pub failures: u32,
     /// How long ago the resource server last rejected a token.
     pub rejected_ago: Option<Duration>,
-    /// What the cache has been through.
+    /// What has happened to the cache.
     pub counts: Counts,
     name: Option<Arc<str>>,
     has_succeeded: bool,
 }
 
-/// What the token that a cache uses is good for.
+/// Whether the token of a cache can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TokenState {
-    /// There is none yet.
+    /// There is no token yet.
     Empty,
-    /// It is not sent any more.
+    /// It is no longer sent.
     Expired,
     /// It is used.
     Fresh,
@@ -66,10 +66,10 @@ impl CacheStatus {
         self.name.as_deref()
     }
 
-    /// Whether requests can be expected to find a token that is accepted: one that can be used is held,
-    /// or a fetch has succeeded and none has failed since. So a service that is idle, and lets its token
-    /// expire, stays ready; one whose token endpoint is down when it starts is not. Nor is one whose
-    /// last fetch failed and whose token was rejected within a minute: that token is used all the same,
+    /// Whether requests can be expected to get a token that is accepted: the cache holds a usable one,
+    /// or a fetch has succeeded and none has failed since. So an idle service that lets its token expire
+    /// stays ready; one whose token endpoint is down at startup is not. Nor is one whose last fetch
+    /// failed and whose token was rejected within the last minute: that token is used all the same,
     /// since nobody knows whether it is still rejected, but the next request may well get a 401.
     pub fn is_ready(&self) -> bool {
         let can_be_used = matches!(self.state, TokenState::Fresh | TokenState::Stale);

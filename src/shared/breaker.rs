@@ -1,4 +1,4 @@
-//! How long a store that does not work is left alone.
+//! How long a store that fails is left alone.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -16,7 +16,7 @@ pub(super) struct Breaker(Mutex<State>);
 #[derive(Default)]
 struct State {
     open_until: Option<Instant>,
-    /// For how long it was open last; zero since the store worked.
+    /// How long it was last open; zero once the store has worked since.
     last: Duration,
 }
 
@@ -35,8 +35,8 @@ impl Breaker {
         *self.lock() = State::default();
     }
 
-    /// The store did not work. Gives for how long it is left alone, or nothing if others that asked
-    /// it at the same time have found that out before.
+    /// The store failed. Returns how long it is left alone, or `None` if another call at the same
+    /// time has already found that out.
     pub(super) fn failed(&self) -> Option<Duration> {
         let mut state = self.lock();
         let now = Instant::now();

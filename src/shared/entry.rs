@@ -1,4 +1,4 @@
-//! What a store has under one name, as one process sees it.
+//! What a store holds under one name, as one process sees it.
 
 use std::{
     future::{Future, pending},
@@ -21,12 +21,12 @@ use crate::{
     token::Token,
 };
 
-/// For how long a fetch is claimed: so long others wait for a process that has died. Whoever fetches
-/// extends it three times as often.
+/// How long a claim on a fetch lasts, and so how long others wait for a process that has died. The
+/// process that fetches extends it each time a third of this has passed.
 pub(super) const CLAIM: Duration = Duration::from_secs(3);
 
-/// For how long a failure keeps others from fetching: twice as long each time in a row. If it were
-/// longer, an endpoint that is back would be found out late.
+/// How long a failure keeps others from fetching: twice as long each time in a row. If it were
+/// longer, they would notice late that an endpoint is back.
 const FIRST_FAILURE: Duration = Duration::from_secs(1);
 const LONGEST_FAILURE: Duration = Duration::from_secs(5);
 
@@ -37,18 +37,18 @@ pub(super) struct Entry<S> {
     known: Arc<Known>,
 }
 
-/// What this process knows of the name.
+/// What this process knows about the name.
 #[derive(Default)]
 struct Known {
     /// The last token that it got.
     last: Mutex<Option<Last>>,
-    /// How many fetches have failed in a row, by itself or by others that told of it.
+    /// How many fetches have failed in a row, here or in other processes that reported it.
     failures: AtomicU32,
     /// A value could not be read, and that has been logged.
     is_unreadable: AtomicBool,
 }
 
-/// A token that this process has got.
+/// A token that this process got.
 #[derive(Clone)]
 struct Last {
     token: Token,
@@ -57,10 +57,10 @@ struct Last {
     asked_at: Instant,
 }
 
-/// What a token of the store must be to be another one than the one that a process has.
+/// What makes a token in the store another one than the one that a process has.
 pub(super) struct Wanted {
     pub(super) newer_than: u64,
-    /// Where there is no number to go by: not this one, and none that was asked for earlier.
+    /// If there is no number to go by: not this token, and none that was asked for earlier.
     not: Option<(Token, Option<Instant>)>,
 }
 
@@ -82,7 +82,7 @@ impl<S: TokenStore> Entry<S> {
     pub(super) fn wanted(&self, previous: Option<&Token>) -> Wanted {
         let Some(previous) = previous else { return Wanted { newer_than: 0, not: None } };
         let last = self.known.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // By the secret: one that came again has another identity.
+        // By the secret: a token that came again has another identity.
         match last.filter(|last| last.token.has_secret_of(previous)) {
             Some(Last { number: 0, asked_at, .. }) => {
                 Wanted { newer_than: 0, not: Some((previous.clone(), Some(asked_at))) }
@@ -92,7 +92,7 @@ impl<S: TokenStore> Entry<S> {
         }
     }
 
-    /// This process goes on with that token. It was asked for so long ago.
+    /// This process now uses this token, which was asked for `age` ago.
     pub(super) fn got(&self, token: &Token, number: u64, age: Duration) {
         let now = Instant::now();
         let asked_at = now.checked_sub(age).unwrap_or(now);
@@ -101,7 +101,7 @@ impl<S: TokenStore> Entry<S> {
         self.known.failures.store(0, Ordering::Relaxed);
     }
 
-    /// Nothing if the store does not work.
+    /// `None` if the store does not work.
     pub(super) async fn look_or_claim(&self, look: Look) -> Option<Looked> {
         if self.shared.breaker.is_open() {
             return None;
@@ -130,7 +130,7 @@ impl<S: TokenStore> Entry<S> {
         read_failure(&text, left.min(LONGEST_FAILURE))
     }
 
-    /// Keeps the claim of a fetch for as long as it is polled.
+    /// Keeps the claim on a fetch for as long as this is polled.
     pub(super) async fn keep_claim(&self, number: u64) {
         loop {
             sleep(CLAIM / 3).await;
@@ -142,7 +142,7 @@ impl<S: TokenStore> Entry<S> {
         }
     }
 
-    /// Gives a token to the others. It was asked for so long ago.
+    /// Gives the others a token that was asked for `age` ago.
     pub(super) async fn put(&self, number: u64, token: &Token, age: Duration) {
         self.got(token, number, age);
         let sealed = write_token(token, age)
@@ -170,7 +170,7 @@ impl<S: TokenStore> Entry<S> {
         self.ask(self.shared.store.fail(&self.name, number, &value, keep, claim)).await;
     }
 
-    /// Asks the store, for as long as it may take.
+    /// Asks the store, and waits for it no longer than the timeout.
     async fn ask<R>(&self, asked: impl Future<Output = Result<R, BoxError>>) -> Option<R> {
         let error = match timeout(self.shared.timeout, asked).await {
             Ok(Ok(found)) => {

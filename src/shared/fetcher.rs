@@ -1,4 +1,4 @@
-//! A fetcher that looks into a store first.
+//! A fetcher that looks in a store first.
 
 use std::{
     fmt,
@@ -22,18 +22,18 @@ use crate::{
     token::Token,
 };
 
-/// How long to wait before looking again whether somebody else's fetch is over: first, and in the end.
+/// How long to wait before looking again whether another's fetch is over: at first, and at most.
 const FIRST_POLL: Duration = Duration::from_millis(90);
 const LAST_POLL: Duration = Duration::from_millis(700);
 
 /// A fetcher whose tokens are shared through a store. Made by
 /// [`SharedTokens::named`](super::SharedTokens::named).
 ///
-/// Its clones belong to one cache: they remember which of the store's tokens that has had.
+/// Its clones belong to one cache: they remember which token that cache got last.
 ///
 /// # Cancel safety
 ///
-/// Dropping its future drops the fetch. What was claimed in the store is free again 3 seconds later.
+/// Dropping its future drops the fetch. Its claim in the store ends up to 3 seconds later.
 #[derive(Clone)]
 pub struct SharedFetcher<F, S> {
     fetcher: F,
@@ -56,7 +56,7 @@ where
     type Error = Error;
     type Future = Pin<Box<dyn Future<Output = Result<Token, Error>> + Send>>;
 
-    /// Always: the fetcher is made ready when it is needed.
+    /// Always ready: the inner fetcher is made ready when it is needed.
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
@@ -86,19 +86,19 @@ enum Found {
     NoStore,
 }
 
-/// Looks until there is a token, or until it is this process that has to fetch one.
+/// Looks until there is a token, or until this process has to fetch one.
 async fn look<S: TokenStore>(entry: &Entry<S>, request: &TokenRequest) -> Found {
     let is_requested = request.reason == RefreshReason::Requested;
     let wanted = entry.wanted(request.previous.as_ref());
     let newer_than = wanted.newer_than;
     let mut look = Look { newer_than, despite_failure: is_requested, claim: CLAIM };
-    // What somebody else began to fetch before this request is no answer to it.
+    // A fetch that somebody else began before this request does not satisfy it.
     let mut is_new_enough = !is_requested;
     let mut poll = FIRST_POLL;
     loop {
         let Some(looked) = entry.look_or_claim(look).await else { return Found::NoStore };
         match looked {
-            // A store that gives what was not asked for would do so for ever.
+            // A store that returns what was not asked for would do so forever.
             Looked::Token { number, .. } if number <= look.newer_than => return Found::NoStore,
             Looked::Token { number, value, left } => {
                 look.newer_than = number;
@@ -122,7 +122,7 @@ async fn look<S: TokenStore>(entry: &Entry<S>, request: &TokenRequest) -> Found 
                 }
                 // That fetch is new enough, and so is its failure.
                 look.despite_failure = false;
-                // Less by chance, so that a fleet does not look in step.
+                // Shortened at random, so that a fleet does not look in step.
                 sleep(poll.mul_f64(1.0 - 0.3 * fastrand::f64())).await;
                 poll = poll.mul_f64(1.6).min(LAST_POLL);
             }
@@ -130,7 +130,7 @@ async fn look<S: TokenStore>(entry: &Entry<S>, request: &TokenRequest) -> Found 
     }
 }
 
-/// Fetches, and tells the others what came of it.
+/// Fetches, and tells the others the result.
 async fn fetch_for_all<F, S>(
     entry: &Entry<S>,
     number: u64,

@@ -6,19 +6,19 @@ use super::{keys::Keys, store::TokenStore, tokens::SharedTokens};
 use crate::{error::Error, token_endpoint::endpoint::TokenEndpoint};
 
 impl TokenEndpoint {
-    /// A name under which processes can share this endpoint's token:
-    /// [`named`](SharedTokens::named) takes it.
+    /// A name under which processes can share this endpoint's token, for
+    /// [`named`](SharedTokens::named).
     ///
-    /// It is different for whatever may give another token: the URL, the client's id, how it
-    /// authenticates, grant, scopes, audiences, resources, and every other parameter and header with its
-    /// value. So two users, two subjects of an exchange or two API keys never share one. Secret
-    /// values count as they are now, and so does what of a response is the token. The client's own secret
-    /// does not count, so that processes share a token while it is rotated; nor does the `User-Agent`.
+    /// It depends on everything that may lead to another token: the URL, the client's id, how the client
+    /// authenticates, the grant, scopes, audiences, resources, and every other parameter and header with
+    /// its value. So two users, two subjects of an exchange or two API keys never share a token. Secret
+    /// values count as they are now. Which part of a response is the token counts too. The client's own
+    /// secret does not, so that processes share a token while it is rotated; nor does the `User-Agent`.
     ///
-    /// A token that is bound to a client certificate (RFC 8705 §3) cannot be shared by processes that have
-    /// different ones: the certificate does not count.
+    /// The client certificate does not count either: processes with different certificates cannot share
+    /// a token that is bound to one (RFC 8705 §3).
     ///
-    /// Nothing of these can be guessed from the name by whoever has not got the encryption key.
+    /// Without the encryption key, none of this can be guessed from the name.
     ///
     /// # Errors
     ///
@@ -32,21 +32,21 @@ impl TokenEndpoint {
 }
 
 impl Keys {
-    /// A name for settings that cannot be guessed from it without the key. It goes by the last key, so
-    /// that it stays the same when a new key is put before that.
+    /// Begins a name from which nobody can guess the settings without the key. It depends on the last
+    /// key, so it stays the same when a new key is put before that one.
     fn name(&self) -> Name {
         let key: &[u8] = self.0.last().map_or(&[], |key| &*key.key);
-        // Not with the very key that values are encrypted with.
+        // Not with the same key that encrypts the values.
         let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"tower-oauth: names");
         Name(hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.as_ref())))
     }
 }
 
-/// A name that is being made: the HMAC-SHA-256 of settings.
+/// A name in the making: the HMAC-SHA-256 of settings.
 struct Name(hmac::Context);
 
 impl Name {
-    /// Adds a setting. With their lengths, so that no two lists of settings read the same.
+    /// Adds a setting, each part with its length, so that no two lists of settings read the same.
     fn add(&mut self, what: &str, value: &str) {
         for part in [what, value] {
             self.0.update(&(part.len() as u64).to_be_bytes());

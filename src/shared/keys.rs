@@ -1,4 +1,4 @@
-//! The keys that what a store holds is encrypted with.
+//! The keys that encrypt what a store holds.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 
-/// The first byte of a value. Another form gets another one.
+/// The first byte of a value. Another format gets another one.
 const VERSION: u8 = 1;
 
-/// A key that the values in a store are encrypted with, by ChaCha20-Poly1305 (RFC 8439).
+/// A key that encrypts the values in a store, with ChaCha20-Poly1305 (RFC 8439).
 ///
 /// `openssl rand -base64 32` makes one.
 #[derive(Clone)]
@@ -24,8 +24,8 @@ pub struct EncryptionKey {
 }
 
 impl EncryptionKey {
-    /// A key of 32 random bytes. The id stands in clear before each value, so that another process
-    /// knows which of its keys to take.
+    /// A key of 32 random bytes. The id precedes each value in plaintext, so that another process
+    /// knows which of its keys to use.
     ///
     /// # Errors
     ///
@@ -38,12 +38,12 @@ impl EncryptionKey {
         Ok(Self { id, key })
     }
 
-    /// The same from its base64 form, as a variable or a file has it.
+    /// The same from base64, as found in an environment variable or a file.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is not the base64 form of 32 bytes, or as
-    /// for [`new`](Self::new).
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is not 32 bytes in base64, or as for
+    /// [`new`](Self::new).
     pub fn from_base64(id: impl Into<String>, key: &str) -> Result<Self, Error> {
         let bytes = STANDARD.decode(key.trim()).map(Zeroizing::new).unwrap_or_default();
         let key = <[u8; 32]>::try_from(&bytes[..]).map_err(|_| {
@@ -60,14 +60,14 @@ impl fmt::Debug for EncryptionKey {
     }
 }
 
-/// How a value is kept: encrypted with the first key, and readable with any; or, without keys, in
-/// clear.
+/// How a value is kept: encrypted with the first key, and readable with any; without keys, in
+/// plaintext.
 #[derive(Debug)]
 pub(super) struct Keys(pub(super) Vec<EncryptionKey>);
 
 impl Keys {
-    /// The value to keep under this name: version, length of the key's id, id, nonce, and what is
-    /// encrypted. It cannot be read under another name.
+    /// The value to keep under this name: version, length of the key's id, id, nonce, and
+    /// ciphertext. It cannot be read under another name.
     pub(super) fn seal(&self, name: &str, text: &[u8]) -> Option<Vec<u8>> {
         let Some(EncryptionKey { id, key }) = self.0.first() else {
             return Some([&[VERSION, 0], text].concat());
@@ -82,7 +82,7 @@ impl Keys {
         Some([&[VERSION, length], id.as_bytes(), &nonce, &sealed].concat())
     }
 
-    /// What was kept under this name; nothing if it cannot be read.
+    /// What was kept under this name; `None` if it cannot be read.
     pub(super) fn open(&self, name: &str, value: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let [VERSION, length, rest @ ..] = value else { return None };
         let (id, rest) = rest.split_at_checked(usize::from(*length))?;
@@ -90,7 +90,7 @@ impl Keys {
             return self.0.is_empty().then(|| Zeroizing::new(rest.to_vec()));
         }
         let (nonce, sealed) = rest.split_at_checked(NONCE_LEN)?;
-        // Two keys may have one id by mistake.
+        // Two keys may have the same id by mistake.
         self.0.iter().filter(|key| key.id.as_bytes() == id).find_map(
             |EncryptionKey { key, .. }| {
                 let aead = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &**key).ok()?);

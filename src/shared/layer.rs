@@ -8,8 +8,8 @@ use super::{fetcher::SharedFetcher, store::TokenStore, tokens::SharedTokens};
 
 impl<S: TokenStore> SharedTokens<S> {
     /// The layer for a fetcher. All processes whose fetchers have the same name share one token, so
-    /// the name must say everything that decides what a token is good for: the endpoint, the client,
-    /// the user, the scopes.
+    /// the name must cover everything that determines what a token is good for: the endpoint, the
+    /// client, the user, the scopes.
     ///
     /// [`TokenEndpoint::fingerprint`](crate::TokenEndpoint::fingerprint) makes such a name.
     pub fn named(&self, name: impl Into<String>) -> SharedLayer<S> {

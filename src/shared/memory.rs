@@ -14,7 +14,7 @@ use crate::error::BoxError;
 
 /// A [`TokenStore`] in memory: for tests, and for several caches in one process.
 ///
-/// Clones share what is kept. Time is tokio's, so a test can pause it.
+/// Clones share what is kept. The clock is tokio's, so a test can pause it.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     kept: Arc<Mutex<Names>>,
@@ -59,7 +59,7 @@ impl MemoryStore {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Works on what is kept under a name, without what has ended.
+    /// Works on what is kept under a name, without what has expired.
     fn with<R>(
         &self,
         name: &str,

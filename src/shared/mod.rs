@@ -1,7 +1,7 @@
 //! One token for a fleet: processes share a token through a store.
 //!
-//! [`SharedTokens`] makes layers that go on any fetcher. Of the processes that need a token, one
-//! fetches it and puts it into a [`TokenStore`], encrypted; the others take it from there.
+//! [`SharedTokens`] makes layers that go around any fetcher. Of the processes that need a token, one
+//! fetches it and puts it, encrypted, into a [`TokenStore`]; the others take it from there.
 //! [`docs::fleet`](crate::docs::fleet) says what that costs, and what happens when something fails.
 
 mod breaker;

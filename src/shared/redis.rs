@@ -19,18 +19,18 @@ use super::{
 };
 use crate::error::{BoxError, Error};
 
-/// How long a connection may take to be made. Nobody waits for it so long.
+/// How long connecting may take. No caller waits for it that long.
 const CONNECT_TIME: Duration = Duration::from_secs(2);
 
 /// A [`TokenStore`] in Redis 6.2 or later, or Valkey, on one server or in a cluster.
 ///
-/// It connects when it is first used, and again when the connection is lost. Of each name it keeps
-/// three keys, `{tower-oauth:NAME}:token`, `:failure` and `:claim`, each of which the server forgets by
-/// itself. The braces keep them in one slot of a cluster. It needs a user who may run scripts
+/// It connects when it is first used, and again when the connection is lost. For each name it keeps
+/// three keys, `{tower-oauth:NAME}:token`, `:failure` and `:claim`, all of which expire by themselves.
+/// The braces keep them in one slot of a cluster. It needs a user that may run scripts
 /// (`EVALSHA`, `EVAL`, `SCRIPT LOAD`) with `HMGET`, `HGET`, `HSET`, `GET`, `SET`, `DEL`, `PTTL`,
 /// `PEXPIRE` and `TIME` on these keys.
 ///
-/// Give each environment a store, or a database of one, of its own; or names of its own.
+/// Give each environment its own store, its own database on a server, or its own names.
 ///
 /// ```no_run
 /// use tower_oauth::shared::{EncryptionKey, RedisStore, SharedTokens};
@@ -46,7 +46,7 @@ const CONNECT_TIME: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct RedisStore {
     server: Server,
-    /// As soon as there is one. Clones of a connection share it.
+    /// `None` while there is none. Clones of a connection share it.
     connection: Arc<Mutex<Option<Connection>>>,
 }
 
@@ -56,7 +56,7 @@ enum Server {
     Cluster(Arc<ClusterClient>),
 }
 
-/// Without what may be a password.
+/// Leaves out what may be a password.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -78,17 +78,17 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is no such URL, or if it is `rediss://`
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is not such a URL, or if it is `rediss://`
     /// and the program has installed no rustls provider.
     pub fn new(url: impl AsRef<str>) -> Result<Self, Error> {
         Ok(Self::of(Server::One(Arc::new(Client::open(checked(url.as_ref())?).map_err(invalid)?))))
     }
 
-    /// The store in the cluster of which these are some nodes.
+    /// The store in a cluster, given some of its nodes.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// As for [`new`](Self::new).
     pub fn cluster<U: AsRef<str>>(urls: impl IntoIterator<Item = U>) -> Result<Self, Error> {
         let nodes = urls.into_iter().map(|url| checked(url.as_ref()));
         let client = ClusterClient::builder(nodes.collect::<Result<Vec<_>, _>>()?)
@@ -105,7 +105,7 @@ impl RedisStore {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// In a task of its own: whoever asks gives up before a slow connection is made, and the next one
+    /// In a task of its own: the caller gives up before a slow connection is made, and the next caller
     /// finds it.
     async fn connect(&self) -> Result<Connection, BoxError> {
         if let Some(connection) = self.connected() {
@@ -139,7 +139,7 @@ impl RedisStore {
     async fn run<R: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<R, BoxError> {
         let is_old = self.connected().is_some();
         match self.run_once(script).await {
-            // A connection that was lost is only found out when it is used.
+            // A lost connection is only noticed when it is used.
             Err(error) if is_old && error.is::<RedisError>() => self.run_once(script).await,
             ran => ran,
         }
@@ -150,8 +150,8 @@ impl RedisStore {
         script: &ScriptInvocation<'_>,
     ) -> Result<R, BoxError> {
         let connection = self.connect().await?;
-        // One on which a step failed, or took too long, is not used again: it may be one that nothing
-        // comes through any more, or lead to a server that has become a replica.
+        // A connection on which a step failed, or took too long, is not used again: nothing may come
+        // through it any more, or it may lead to a server that has become a replica.
         let mut unfinished = Unfinished(Some(self));
         let done = match connection {
             Connection::One(mut connection) => script.invoke_async(&mut connection).await?,
@@ -173,7 +173,7 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-/// What is known of a server by its URL. An error must not repeat it: a password may be in it.
+/// What a URL says about a server. An error must not repeat the URL: a password may be in it.
 fn checked(url: &str) -> Result<ConnectionInfo, Error> {
     let info = url.into_connection_info().map_err(invalid)?;
     if matches!(info.addr(), ConnectionAddr::TcpTls { .. })
@@ -194,7 +194,7 @@ fn invalid(_error: RedisError) -> Error {
 }
 
 fn millis(time: Duration) -> u64 {
-    // At least one, and no more than the server can add to its time.
+    // At least one, and no more than the server can add to its clock.
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 50)
 }
 
@@ -203,7 +203,7 @@ impl TokenStore for RedisStore {
         let mut script = of_name(&LOOK_OR_CLAIM, name);
         script.arg(look.newer_than).arg(u8::from(look.despite_failure)).arg(millis(look.claim));
         let (what, number, left, value): (String, u64, i64, Vec<u8>) = self.run(&script).await?;
-        // Negative if it ended in this very moment.
+        // Negative if it expired at this very moment.
         let left = Duration::from_millis(u64::try_from(left).unwrap_or_default());
         Ok(match &*what {
             "token" => Looked::Token { number, value, left },

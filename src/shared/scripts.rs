@@ -1,4 +1,4 @@
-//! The steps of the store in Redis, each a script that the server runs as one.
+//! The steps of the store in Redis, each a script that the server runs atomically.
 
 use std::sync::LazyLock;
 
@@ -6,7 +6,7 @@ use redis::{Script, ScriptInvocation};
 
 // Each script works on what is under one name: a hash with the token and its number, the failure, and
 // the number of the claim. A number is the server's time in microseconds, or one more than the last:
-// there is no counter that could be evicted and start anew. Numbers of 53 bits are exact in Lua.
+// there is no counter that could be evicted and start over. Numbers of 53 bits are exact in Lua.
 
 pub(super) static LOOK_OR_CLAIM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(

@@ -1,20 +1,20 @@
-//! The seam to whatever keeps tokens for many processes.
+//! The interface to whatever keeps tokens for many processes.
 
 use std::{fmt, future::Future, time::Duration};
 
 use crate::error::BoxError;
 
-/// Keeps tokens for many processes, and lets one of them at a time fetch.
+/// Keeps tokens for many processes, and lets one of them fetch at a time.
 ///
-/// Each method is one atomic step of the store, and all times are the store's own: no clock of a
-/// process takes part. Values are opaque, and encrypted unless
-/// [`SharedTokens::plaintext_on_purpose`](super::SharedTokens::plaintext_on_purpose) made them. A
+/// Each method is one atomic step of the store, and all times are the store's own: no process's
+/// clock is involved. Values are opaque, and encrypted unless they come from
+/// [`SharedTokens::plaintext_on_purpose`](super::SharedTokens::plaintext_on_purpose). A
 /// method may take as long as it likes: [`SharedTokens`](super::SharedTokens) gives up after its
 /// [`timeout`](super::SharedTokens::timeout) and fetches without the store.
 ///
-/// [`MemoryStore`](super::MemoryStore) is one in memory, and `RedisStore` one in Redis or Valkey.
-/// One of your own keeps four things under each name: a token and its number, the failure of the last
-/// fetch, and who has claimed the next one. This one reports what another store is asked:
+/// [`MemoryStore`](super::MemoryStore) is a store in memory, and `RedisStore` one in Redis or Valkey.
+/// A store of your own keeps four things under each name: a token and its number, the failure of the
+/// last fetch, and the claim on the next one. This one wraps another store, and prints what it finds:
 ///
 /// ```
 /// use std::{future::Future, time::Duration};
@@ -52,19 +52,19 @@ use crate::error::BoxError;
 /// }
 /// ```
 pub trait TokenStore: Clone + Send + Sync + 'static {
-    /// Gives the first of these that there is: a token whose number is larger than
-    /// [`Look::newer_than`], and no other; the failure of the last fetch, which
-    /// [`Look::despite_failure`] forgets, together with its claim; the claim of somebody else. If there
-    /// is none of them, the claim is the caller's for the time [`Look::claim`], under a number that is
-    /// larger than all that the store remembers.
+    /// Returns the first of these that exists: a token, if its number is larger than
+    /// [`Look::newer_than`]; the failure of the last fetch, unless [`Look::despite_failure`] is set,
+    /// which forgets the failure and its claim; somebody else's claim. If there is none of these, the
+    /// caller gets the claim for the time [`Look::claim`], under a number larger than any that the
+    /// store remembers.
     fn look_or_claim(
         &self,
         name: &str,
         look: Look,
     ) -> impl Future<Output = Result<Looked, BoxError>> + Send;
 
-    /// Keeps a token for the time `keep`, unless one with a larger number is there, and forgets the
-    /// failure. Ends the claim with this number.
+    /// Unless there is a token with a larger number, keeps this one for the time `keep` and forgets the
+    /// failure. In any case, ends the claim with this number.
     fn put(
         &self,
         name: &str,
@@ -73,7 +73,8 @@ pub trait TokenStore: Clone + Send + Sync + 'static {
         keep: Duration,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// Lets the claim with this number last for the time `claim` from now. False if it has ended.
+    /// Makes the claim with this number last for the time `claim` from now. Returns `false` if it has
+    /// ended.
     fn extend(
         &self,
         name: &str,
@@ -81,8 +82,8 @@ pub trait TokenStore: Clone + Send + Sync + 'static {
         claim: Duration,
     ) -> impl Future<Output = Result<bool, BoxError>> + Send;
 
-    /// Keeps the failure of a fetch for the time `keep`, and lets its claim last for the time
-    /// `claim` from now. Nothing happens if the claim with this number has ended.
+    /// Keeps the failure of a fetch for the time `keep`, and makes its claim last for the time
+    /// `claim` from now. Does nothing if the claim with this number has ended.
     fn fail(
         &self,
         name: &str,
@@ -97,11 +98,11 @@ pub trait TokenStore: Clone + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs)] // written as a value, by tests of a store
 pub struct Look {
-    /// Tokens up to this number are not wanted; 0 if any is.
+    /// Tokens up to this number are not wanted; 0 if any token is.
     pub newer_than: u64,
-    /// Whether to claim though the last fetch failed.
+    /// Whether to claim even though the last fetch failed.
     pub despite_failure: bool,
-    /// For how long to claim.
+    /// How long to claim for.
     pub claim: Duration,
 }
 
@@ -115,14 +116,14 @@ pub enum Looked {
         number: u64,
         /// What was put.
         value: Vec<u8>,
-        /// For how long it is kept from now on.
+        /// How much longer it is kept.
         left: Duration,
     },
     /// The last fetch failed.
     Failed {
         /// What was kept of its error.
         value: Vec<u8>,
-        /// For how long that is kept from now on.
+        /// How much longer that is kept.
         left: Duration,
     },
     /// Somebody else has claimed the next fetch, under this number.

@@ -1,4 +1,4 @@
-//! A store, the keys of what it holds, and what is known about it.
+//! A store, the keys for what it holds, and what is known about it.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -10,8 +10,8 @@ use super::{
 
 const STORE_TIME: Duration = Duration::from_millis(50);
 
-/// Shares tokens among processes through a [`TokenStore`]: however many need one, one of them
-/// fetches it.
+/// Shares tokens among processes through a [`TokenStore`]: however many need one, only one of
+/// them fetches it.
 ///
 /// It makes layers for fetchers, one for each [name](Self::named). Above them nothing changes: each
 /// process keeps a [`TokenCache`](crate::TokenCache) of its own, and asks the store only when it would
@@ -52,7 +52,7 @@ impl<S: TokenStore> SharedTokens<S> {
         Self::with_keys(store, vec![key])
     }
 
-    /// The same without encryption: whoever can read the store can use the tokens.
+    /// The same without encryption: anyone who can read the store can use the tokens.
     pub fn plaintext_on_purpose(store: S) -> Self {
         Self::with_keys(store, Vec::new())
     }
@@ -61,9 +61,9 @@ impl<S: TokenStore> SharedTokens<S> {
         Self { store, keys: Arc::new(Keys(keys)), breaker: Arc::default(), timeout: STORE_TIME }
     }
 
-    /// Also reads what was encrypted with this key. To go from one key to another, give first the new
-    /// key here, then the new key to [`new`](Self::new) and the old one here, then the new one alone,
-    /// each to all processes before the next step.
+    /// Also reads what was encrypted with this key. To change the key, first pass the new key here; then
+    /// pass the new key to [`new`](Self::new) and the old one here; then use the new one alone. Complete
+    /// each step in all processes before the next.
     #[must_use]
     pub fn also_reads(mut self, key: EncryptionKey) -> Self {
         let keys = self.keys.0.iter().cloned().chain([key]).collect();
@@ -71,8 +71,8 @@ impl<S: TokenStore> SharedTokens<S> {
         self
     }
 
-    /// How long the store may take for one step. Default: 50 milliseconds, which is what a request
-    /// without a token waits for in vain if the store is dead. A store in another region needs more.
+    /// How long the store may take for one step. Default: 50 milliseconds, which is how long a
+    /// request without a token waits in vain if the store is down. A store in another region needs more.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

@@ -1,4 +1,4 @@
-//! A token and a failure as a store keeps them.
+//! Tokens and failures as a store keeps them.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -21,17 +21,17 @@ struct TokenText<'a> {
     secret: Cow<'a, str>,
     lifetime: Option<Duration>,
     refresh_after: Option<Duration>,
-    /// For how long it was kept when it was put there, which says how old it is now.
+    /// How long it was to be kept when it was stored, which tells how old it is now.
     kept: Duration,
     /// How old it was then.
     age: Duration,
 }
 
-/// A cache uses a token for a second whatever it says, and none for longer than a year.
+/// A cache uses every token for at least a second, and none for longer than a year.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// A token as text, and for how long to keep it; nothing if nobody can use it.
+/// A token as text, and how long to keep it; `None` if nobody can use it.
 pub(super) fn write_token(token: &Token, age: Duration) -> Option<(Zeroizing<Vec<u8>>, Duration)> {
     token.header_value().ok()?;
     let age = token.age().unwrap_or(age);
@@ -51,7 +51,7 @@ pub(super) fn write_token(token: &Token, age: Duration) -> Option<(Zeroizing<Vec
     Some((bytes, kept))
 }
 
-/// The token, as old as it is now.
+/// The token, with its present age.
 pub(super) fn read_token(text: &[u8], left: Duration) -> Option<Token> {
     let text: TokenText<'_> = serde_json::from_slice(text).ok()?;
     let age = text.age.saturating_add(text.kept.saturating_sub(left));

@@ -220,7 +220,7 @@ async fn where_the_same_token_comes_again_a_fleet_asks_as_often_as_one_process()
 async fn figures() {
     let mut page = String::from(
         "| processes that start at once | token requests | without a store | median wait | longest wait | \
-         steps of the store for each |\n|---|---|---|---|---|---|\n",
+         store steps per process |\n|---|---|---|---|---|---|\n",
     );
     let mut picture = String::new();
     for size in [1, 10, 100, 1_000, 10_000] {

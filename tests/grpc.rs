@@ -362,7 +362,7 @@ fn every_kind_has_a_status() {
         (ErrorKind::NoRuntime, "13"),
         (ErrorKind::Panicked, "14"),
         (ErrorKind::Recursive, "13"),
-        (ErrorKind::Rejected, "16"),
+        (ErrorKind::Rejected, "14"),
         (ErrorKind::Denied, "16"),
         (ErrorKind::TooManyHeaders, "13"),
         (ErrorKind::Timeout, "14"),

@@ -8,7 +8,7 @@ use http_body_util::Empty;
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, ServiceExt};
 use tower_oauth::{
-    Error, OAuthLayer, TokenCache,
+    Error, ErrorKind, OAuthLayer, TokenCache,
     testing::{AuthorizationServer, ResponseTemplate, TokioClock},
 };
 
@@ -17,8 +17,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// The recipe.
 async fn is_ready(tokens: &TokenCache) -> bool {
-    let token = timeout(Duration::from_secs(1), tokens.token()).await;
-    matches!(token, Ok(Ok(_))) && tokens.status().is_ready()
+    matches!(timeout(Duration::from_secs(1), tokens.token()).await, Ok(Ok(_)))
 }
 
 fn tokens(server: &AuthorizationServer) -> TokenCache {
@@ -83,9 +82,10 @@ async fn a_service_that_nobody_probes_or_uses_says_ready_by_its_status() -> Resu
     Ok(())
 }
 
-/// The secret was changed, and what it got before revoked: there is a token, and no request gets through.
+/// The secret was changed, and what it got before revoked. It could also be one path that says 401, and
+/// that is no reason to take the whole service away.
 #[tokio::test(start_paused = true)]
-async fn a_token_that_is_rejected_and_cannot_be_replaced_makes_nobody_ready() {
+async fn a_token_that_is_rejected_and_cannot_be_replaced_is_told_by_the_status() {
     let server = AuthorizationServer::new();
     let tokens = tokens(&server);
     assert!(is_ready(&tokens).await);
@@ -93,38 +93,12 @@ async fn a_token_that_is_rejected_and_cannot_be_replaced_makes_nobody_ready() {
     server.token_endpoint().always(refused);
     server.revoke_all();
     let api = OAuthLayer::with_source(tokens.clone()).layer(server.clone());
-    let send = || api.clone().oneshot(Request::new(Empty::<Bytes>::new()));
     for _ in 0..300 {
-        assert_eq!(send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
-        assert!(!is_ready(&tokens).await);
-        sleep(PERIOD).await;
-    }
-
-    // Without requests nobody can know.
-    sleep(Duration::from_secs(61)).await;
-    assert!(is_ready(&tokens).await);
-    assert_eq!(send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
-    assert!(!is_ready(&tokens).await);
-
-    server.token_endpoint().always(ResponseTemplate::usual());
-    let mended = Instant::now();
-    while send().await.unwrap().status() != StatusCode::OK {
-        assert!(!is_ready(&tokens).await);
-        sleep(PERIOD).await;
-    }
-    assert!(mended.elapsed() <= Duration::from_secs(310), "{:?}", mended.elapsed());
-    assert!(is_ready(&tokens).await);
-}
-
-/// What a single replica in ten says is no reason to take the whole service away.
-#[tokio::test(start_paused = true)]
-async fn a_token_that_is_rejected_and_replaced_keeps_everybody_ready() {
-    let server = AuthorizationServer::new();
-    let tokens = tokens(&server);
-    let api = OAuthLayer::with_source(tokens.clone()).layer(server.clone());
-    for _ in 0..360 {
-        server.reject_next(1);
-        let _ = api.clone().oneshot(Request::new(Empty::<Bytes>::new())).await;
+        let response = api.clone().oneshot(Request::new(Empty::<Bytes>::new())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        let status = tokens.status();
+        assert_eq!(status.last_error.unwrap().kind(), ErrorKind::Denied);
+        assert!(status.rejected_ago.unwrap() <= Duration::from_secs(5));
         assert!(is_ready(&tokens).await);
         sleep(PERIOD).await;
     }

@@ -260,3 +260,22 @@ async fn a_response_is_dropped_after_a_second() {
     assert_eq!(places.available_permits(), 2);
     assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::OK);
 }
+
+/// A failure of before says nothing about the fetch that a rejection waits for.
+#[tokio::test(start_paused = true)]
+async fn an_older_failure_is_no_cause() {
+    let server = AuthorizationServer::new();
+    let cache = cache(server.fetcher()).build();
+    cache.warm_up().await.unwrap();
+    sleep(secs(2)).await;
+    let refused = ResponseTemplate::oauth_error(StatusCode::UNAUTHORIZED, "invalid_client");
+    server.token_endpoint().next(refused);
+    cache.refresh().await.unwrap_err();
+    sleep(secs(20)).await;
+    server.revoke_all().token_endpoint().delay(secs(8));
+    let error = OAuthLayer::with_source(cache.clone()).layer(server).oneshot(get(API)).await;
+    let error = error.unwrap_err();
+    assert_eq!(ours(&error).kind(), ErrorKind::Rejected);
+    assert!(cache.status().fetching && ours(&error).source().is_none(), "{error:?}");
+    assert!(ours(&error).is_transient());
+}

@@ -248,9 +248,12 @@ impl Core {
         look(&mut self.lock().state, now)
     }
 
-    /// Why the last fetch failed, if it did.
-    pub(super) fn last_error(&self) -> Option<Error> {
-        self.inspect(|it, _| it.slot.pauses.failure().map(|failure| failure.error.clone()))
+    /// Why the last fetch failed, if it did so since then.
+    pub(super) fn error_since(&self, since: Duration) -> Option<Error> {
+        self.inspect(|it, _| {
+            let failure = it.slot.pauses.failure().filter(|failure| failure.at >= since);
+            failure.map(|failure| failure.error.clone())
+        })
     }
 
     /// The last handle is gone.

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use http::HeaderValue;
@@ -23,7 +24,7 @@ impl TokenLease {
     /// Why the fetch of another one failed. The cache may use the one that was rejected again: nobody
     /// knows whether it still is.
     pub fn reject(self) -> Replacement {
-        Replacement { lease: self, is_rejected: true, acquire: None }
+        Replacement::of(self, true)
     }
 }
 
@@ -48,7 +49,7 @@ impl Lease for TokenLease {
     }
 
     fn reacquire(self) -> Replacement {
-        Replacement { lease: self, is_rejected: false, acquire: None }
+        Replacement::of(self, false)
     }
 }
 
@@ -64,9 +65,15 @@ pub struct Replacement {
     lease: TokenLease,
     is_rejected: bool,
     acquire: Option<Acquire>,
+    began_at: Duration,
 }
 
 impl Replacement {
+    fn of(lease: TokenLease, is_rejected: bool) -> Self {
+        let began_at = lease.0.owner.clock.now();
+        Self { lease, is_rejected, acquire: None, began_at }
+    }
+
     /// Tells the cache of a rejection. False if there is nothing to wait for.
     fn begin(&self) -> bool {
         let record = &self.lease.0;
@@ -93,6 +100,6 @@ impl Future for Replacement {
             return Poll::Ready(Ok(Some(lease)));
         }
         // The cache uses it again. Whoever waited learns why there is no other.
-        Poll::Ready(core.last_error().map_or(Ok(None), Err))
+        Poll::Ready(core.error_since(this.began_at).map_or(Ok(None), Err))
     }
 }

@@ -10,9 +10,6 @@ use super::{
 };
 use crate::error::Error;
 
-/// How long a rejected token that cannot be replaced makes a service count as not ready.
-const ON_TRIAL: Duration = Duration::from_secs(60);
-
 /// The state of a [`TokenCache`](crate::TokenCache) at one moment, for health checks and metrics.
 ///
 /// The token's times are those of the newest one. While that is not accepted yet and the one before it
@@ -66,17 +63,16 @@ impl CacheStatus {
         self.name.as_deref()
     }
 
-    /// Whether requests can be expected to get a token that is accepted: the cache holds a usable one,
-    /// or a fetch has succeeded and none has failed since. So an idle service that lets its token expire
-    /// stays ready; one whose token endpoint is down at startup is not. Nor is one whose last fetch
-    /// failed and whose token was rejected within the last minute: that token is used all the same,
-    /// since nobody knows whether it is still rejected, but the next request may well get a 401.
+    /// Whether requests can be expected to find a token: one that can be used is held, or a fetch
+    /// has succeeded and none has failed since. So a service that is idle, and lets its token expire,
+    /// stays ready; one whose token endpoint is down when it starts is not.
+    ///
+    /// A token that was rejected and could not be replaced counts too. It is used again, since it may
+    /// have been only one path, or one replica, that rejected it. [`rejected_ago`](Self::rejected_ago)
+    /// and [`last_error`](Self::last_error) together tell of that, for an alert.
     pub fn is_ready(&self) -> bool {
-        let can_be_used = matches!(self.state, TokenState::Fresh | TokenState::Stale);
-        match self.last_error {
-            None => can_be_used || self.has_succeeded,
-            Some(_) => can_be_used && self.rejected_ago.is_none_or(|ago| ago > ON_TRIAL),
-        }
+        matches!(self.state, TokenState::Fresh | TokenState::Stale)
+            || (self.has_succeeded && self.last_error.is_none())
     }
 
     pub(super) fn of(core: &Core) -> Self {

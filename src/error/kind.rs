@@ -7,7 +7,8 @@
 /// |---|---|
 /// | [`DeadlineExceeded`](Self::DeadlineExceeded), [`Expired`](Self::Expired), [`Fetcher`](Self::Fetcher), [`InvalidResponse`](Self::InvalidResponse), [`Panicked`](Self::Panicked), [`Timeout`](Self::Timeout), [`Unavailable`](Self::Unavailable) | [`Config`](Self::Config), [`Denied`](Self::Denied), [`InsecureOrigin`](Self::InsecureOrigin), [`NoRuntime`](Self::NoRuntime), [`Recursive`](Self::Recursive), [`TooManyHeaders`](Self::TooManyHeaders) |
 ///
-/// [`Rejected`](Self::Rejected) is as transient as its cause. [`Fetcher`](Self::Fetcher) is, because a
+/// [`Rejected`](Self::Rejected) is as transient as its cause; without one the fetch of another token was
+/// still under way. [`Fetcher`](Self::Fetcher) is, because a
 /// file may come yet; a variable that is not set does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -57,6 +58,7 @@ impl ErrorKind {
             | Self::Fetcher
             | Self::InvalidResponse
             | Self::Panicked
+            | Self::Rejected
             | Self::Timeout
             | Self::Unavailable => true,
             Self::Config
@@ -64,7 +66,6 @@ impl ErrorKind {
             | Self::InsecureOrigin
             | Self::NoRuntime
             | Self::Recursive
-            | Self::Rejected
             | Self::TooManyHeaders => false,
         }
     }

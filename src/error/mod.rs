@@ -138,8 +138,9 @@ impl Error {
 
     /// The error of a fetch is the cause. The next attempt at it is the next at this.
     pub(crate) fn with_failed_fetch(self, cause: Self) -> Self {
-        let left = cause.left.clone();
-        Self { left, ..self.with_source(cause) }
+        let (left, asked) = (cause.left.clone(), cause.details.retry_after);
+        let this = self.with_source(cause).with(|details| details.retry_after = asked);
+        Self { left, ..this }
     }
 
     /// The same error, which from now on counts down to the next attempt.

@@ -32,10 +32,10 @@ impl TokenEndpoint {
 }
 
 impl Keys {
-    /// Begins a name from which nobody can guess the settings without the key. It depends on the last
-    /// key, so it stays the same when a new key is put before that one.
+    /// Begins a name from which nobody can guess the settings without the key. It depends on the first
+    /// key, and so changes once while a key is changed. Without keys it can be guessed.
     fn name(&self) -> Name {
-        let key: &[u8] = self.0.last().map_or(&[], |key| &*key.key);
+        let key: &[u8] = self.0.first().map_or(&[], |key| &*key.key);
         // Not with the same key that encrypts the values.
         let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"tower-oauth: names");
         Name(hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.as_ref())))

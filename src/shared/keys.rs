@@ -33,7 +33,7 @@ impl EncryptionKey {
     pub fn new(id: impl Into<String>, key: [u8; 32]) -> Result<Self, Error> {
         let (id, key) = (id.into(), Zeroizing::new(key));
         if id.is_empty() || u8::try_from(id.len()).is_err() {
-            return Err(Error::config("encryption_key", "its id has not 1 to 255 bytes"));
+            return Err(Error::config("encryption_key", "its id must have 1 to 255 bytes"));
         }
         Ok(Self { id, key })
     }

@@ -28,7 +28,7 @@ const UNAUTHENTICATED: u16 = 16;
 /// |---|---|
 /// | the call's [deadline](ErrorKind::DeadlineExceeded) passed while it waited for a token | 4 DEADLINE_EXCEEDED |
 /// | any other [transient](Error::is_transient) error: the same call may succeed later | 14 UNAVAILABLE |
-/// | the authorization server [refused](ErrorKind::Denied), the resource server [rejected](ErrorKind::Rejected) the token and there is no other, or the token would have gone over plain HTTP ([`InsecureOrigin`](ErrorKind::InsecureOrigin)) | 16 UNAUTHENTICATED |
+/// | the authorization server [refused](ErrorKind::Denied), a [rejected](ErrorKind::Rejected) token cannot be replaced because of that, or the token would have gone over plain HTTP ([`InsecureOrigin`](ErrorKind::InsecureOrigin)) | 16 UNAUTHENTICATED |
 /// | all other kinds: the program must be changed | 13 INTERNAL |
 ///
 /// The response is trailers-only. Its message is the error's own, which holds no secret.
@@ -107,13 +107,16 @@ const UNAUTHENTICATED: u16 = 16;
 /// #     }
 /// # }
 /// async fn call(tokens: &TokenCache) -> Result<Response<()>, Status> {
-///     let failed = |error: Error| Status::unavailable(error.to_string());
+///     let failed = |error: Error| match error.is_transient() {
+///         true => Status::unavailable(error.to_string()),
+///         false => Status::unauthenticated(error.to_string()),
+///     };
 ///     let lease = tokens.lease().await.map_err(failed)?;
 ///     match send(with(lease.header_value())?).await {
-///         Err(status) if status.code() == Code::Unauthenticated => {
-///             let another = lease.reject().await.map_err(failed)?.ok_or(status)?;
-///             send(with(another.header_value())?).await
-///         }
+///         Err(status) if status.code() == Code::Unauthenticated => match lease.reject().await {
+///             Ok(Some(another)) => send(with(another.header_value())?).await,
+///             _ => Err(status),
+///         },
 ///         done => done,
 ///     }
 /// }

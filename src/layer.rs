@@ -38,7 +38,7 @@ use crate::{
 /// else. Call it whenever you know where your API is: a layer above this one that follows redirects
 /// sends the server's choice through here again, and only a named origin keeps the token from a
 /// foreign host. Below this layer redirects are the client's business; those of `tower_http` and
-/// `reqwest` drop `Authorization` on the way to another origin, and no header of another name.
+/// `reqwest` drop `Authorization` on the way to another origin, but not a header that they do not know.
 ///
 /// A request whose URI has no host cannot be judged. It gets a token, since its connection decides where
 /// it goes. tonic's clients make such requests, unless they are built by `with_origin`.

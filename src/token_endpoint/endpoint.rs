@@ -78,10 +78,10 @@ pub(super) type Transport = BoxCloneService<EndpointRequest, Response<Bytes>, Bo
 /// - [`Unavailable`](crate::ErrorKind::Unavailable): no response, 404, 408, 421, 423, 425, 429, 5xx,
 ///   the codes `server_error` and `temporarily_unavailable`, or a failure of a layer in between.
 /// - [`InvalidResponse`](crate::ErrorKind::InvalidResponse): a redirect, which is not followed, unless
-///   the client of `build_with` does so; a response that is HTML, empty, too long, or without a token; a token that no header can carry, or
-///   that has an unknown type (RFC 6749 §7.1).
+///   the client of `build_with` does so; a response that is HTML, empty, too long, or without a token; a
+///   token that no header can carry, or that has an unknown type (RFC 6749 §7.1).
 /// - [`Fetcher`](crate::ErrorKind::Fetcher): the file or environment variable of a
-///   [`Secret`](crate::token_endpoint::Secret) cannot be read.
+///   [`Secret`](crate::token_endpoint::Secret) cannot be read, or a certificate cannot be used any more.
 ///
 /// [`oauth_code`](Error::oauth_code) and [`description`](Error::description) are what the server
 /// said, in RFC 6749's form or in another: `errorCode`, `errcode`, `fault`, a list, nested objects,

@@ -24,22 +24,23 @@ pub async fn run() -> Result<(), BoxError> {
     ))?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let sidecar = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(serve(listener, Proxy::new(config)?, pending()));
+    let control = TcpListener::bind("127.0.0.1:0").await?;
+    let auth = format!("http://{}/auth", control.local_addr()?);
+    tokio::spawn(serve(listener, control, Proxy::new(config)?, pending()));
     let client = reqwest::Client::new();
-    let get = |path| client.get(format!("{sidecar}{path}"));
 
-    let response = get("/auth").send().await?;
+    let response = client.get(&auth).send().await?;
     let is_right = response.status() == 503;
     let wait = response.headers()["retry-after"].to_str()?.parse()?;
     show(format!("without a token, 503: {}", response.text().await?), is_right)?;
     server.down(false);
     sleep(Duration::from_secs(wait)).await;
 
-    let response = get("/auth").send().await?;
+    let response = client.get(&auth).send().await?;
     let value = response.headers().get("authorization").ok_or("no Authorization")?.to_str()?;
     show(format!("/auth tells another proxy to send {value}"), value == "Bearer token-1")?;
 
-    get("/orders").basic_auth("own", Some("own")).send().await?;
+    client.get(format!("{sidecar}/orders")).basic_auth("own", Some("own")).send().await?;
     let arrived = server.authorizations().join(", ");
     show(format!("a caller's own Authorization became {arrived}"), arrived == "Bearer token-1")?;
 

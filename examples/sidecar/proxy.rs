@@ -10,7 +10,7 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -33,6 +33,7 @@ use tower_oauth::{
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub listen: Option<SocketAddr>,
+    pub control: Option<SocketAddr>,
     #[serde(default)]
     keep_authorization: bool,
     replay_limit: Option<usize>,
@@ -44,11 +45,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// Says what is wrong and where, without the line itself: that may be the one with the secret.
+    /// Says what is wrong and where, without the line, or a text that is out of place: it may be a secret.
     pub fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error: toml::de::Error| {
             let before = error.span().map_or("", |span| &text[..span.start]);
-            format!("line {}: {}", before.matches('\n').count() + 1, error.message())
+            let what = error.message().split(": string \"").next().unwrap_or_default();
+            format!("line {}: {what}", before.matches('\n').count() + 1)
         })
     }
 }
@@ -101,16 +103,26 @@ impl Proxy {
         Ok(Self { routes, keep_authorization, tokens, http1, http2 })
     }
 
+    /// What callers send, to wherever its path leads.
     pub async fn respond(self, request: Request) -> Result<Response, Infallible> {
         let path = request.uri().path().to_owned();
-        let response = self.route(&path, request).await;
-        Ok(response.unwrap_or_else(|error| failed(&path, &*error)))
+        let sent = match upstream(&self.routes, &path) {
+            Some(to) if request.method() != Method::CONNECT => self.send(request, to).await,
+            _ => Ok((StatusCode::NOT_FOUND, "the sidecar has no route here").into_response()),
+        };
+        Ok(sent.unwrap_or_else(|error| failed(&path, &*error)))
     }
 
-    async fn route(&self, path: &str, request: Request) -> Result<Response, BoxError> {
+    /// What other proxies, probes and Prometheus ask.
+    pub async fn control(self, request: Request) -> Result<Response, Infallible> {
+        let path = request.uri().path();
+        Ok(self.asked(path).await.unwrap_or_else(|error| failed(path, &error)))
+    }
+
+    async fn asked(&self, path: &str) -> Result<Response, tower_oauth::Error> {
         Ok(match path {
             // A service that was idle has no token, but gets one. How long that may take, the probe knows.
-            "/readyz" => self.tokens.token().await.map(|_| self.ready().into_response())?,
+            "/readyz" => self.tokens.token().await.map(|_| "ready".into_response())?,
             "/metrics" => self.metrics().into_response(),
             // Forward-auth: the header that another proxy is to send.
             _ if is_below("/auth", path) => {
@@ -118,10 +130,7 @@ impl Proxy {
                 let no_store = HeaderValue::from_static("no-store");
                 [(header::AUTHORIZATION, value), (header::CACHE_CONTROL, no_store)].into_response()
             }
-            _ => match upstream(&self.routes, path) {
-                Some(upstream) => self.send(request, upstream).await?,
-                None => (StatusCode::NOT_FOUND, "the sidecar has no route here").into_response(),
-            },
+            _ => StatusCode::NOT_FOUND.into_response(),
         })
     }
 
@@ -153,11 +162,6 @@ impl Proxy {
             tokio::spawn(tunnel(caller, hyper::upgrade::on(&mut response)));
         }
         Ok(response.map(Body::new))
-    }
-
-    fn ready(&self) -> StatusCode {
-        let is_ready = self.tokens.status().is_ready();
-        if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
     }
 
     /// For Prometheus: the names are those of the table at `tower_oauth::cache::Counts`.
@@ -208,8 +212,9 @@ fn is_below(prefix: &str, path: &str) -> bool {
 /// Whether a request asks for a WebSocket (RFC 6455 §4.1). No other protocol is switched to: the requests
 /// of an `h2c` would pass without a token.
 fn is_websocket(request: &Request) -> bool {
-    let mut asked = list(request.headers(), header::UPGRADE);
-    request.version() == Version::HTTP_11 && asked.any(|it| it.eq_ignore_ascii_case("websocket"))
+    let says = |name, what| list(request.headers(), name).any(|it| it.eq_ignore_ascii_case(what));
+    let can = request.method() == Method::GET && request.version() == Version::HTTP_11;
+    can && says(header::CONNECTION, "upgrade") && says(header::UPGRADE, "websocket")
 }
 
 /// Removes what was said to this hop only (RFC 9110 §7.6.1), all but the switch to a WebSocket.

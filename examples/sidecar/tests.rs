@@ -148,6 +148,23 @@ async fn a_callers_own_authorization_never_leaves() {
     assert_eq!(world.server.authorizations(), ["Bearer token-1"; 4]);
 }
 
+/// Callers get what the upstream says, whatever the path is.
+#[tokio::test]
+async fn a_caller_never_gets_the_token() {
+    let world = World::start("").await;
+    for path in ["/auth", "/auth/orders", "/metrics", "/readyz", "/auth/.."] {
+        let request = world.sidecar.request(Method::GET, path).body(full("")).unwrap();
+        let response = client(false).request(request).await.unwrap();
+        assert!(!response.headers().contains_key(header::AUTHORIZATION), "{path}");
+        assert_eq!(response.headers()["got-host"], world.upstream.to_string(), "{path}");
+    }
+    let mut socket = TcpStream::connect(world.sidecar.addr).await.unwrap();
+    socket.write_all(b"CONNECT /orders HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut got = [0; 12];
+    socket.read_exact(&mut got).await.unwrap();
+    assert_eq!(&got, b"HTTP/1.1 404");
+}
+
 #[tokio::test]
 async fn a_callers_own_authorization_stays_if_that_is_configured() {
     let world = World::start("keep_authorization = true").await;
@@ -197,11 +214,14 @@ async fn without_a_token_nothing_is_sent_and_the_caller_learns_when_to_ask_again
         .server
         .token_endpoint()
         .always(ResponseTemplate::status(StatusCode::BAD_GATEWAY).retry_after(7));
-    for path in ["/auth", "/auth/orders/1", "/readyz", "/orders"] {
-        let request = world.sidecar.request(Method::GET, path).body(full("")).unwrap();
-        let response = client(false).request(request).await.unwrap();
-        assert_eq!(response.status(), 503, "{path}");
-        assert_eq!(response.headers()[header::RETRY_AFTER], "7", "{path}");
+    let request = world.sidecar.request(Method::GET, "/orders").body(full("")).unwrap();
+    let mut responses = vec![client(false).request(request).await.unwrap()];
+    for path in ["/auth", "/auth/orders/1", "/readyz"] {
+        responses.push(world.sidecar.ask(path).await);
+    }
+    for response in responses {
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "7");
         assert!(!response.headers().contains_key(header::AUTHORIZATION));
     }
     assert_eq!((world.server.token_requests(), world.server.resource_requests()), (1, 0));
@@ -232,6 +252,12 @@ fn errors_in_the_configuration_say_where_and_not_the_line_itself() {
     let text = "[fetcher]\nurl = 'http://localhost/'\nclient_secret = 'hunter2' x\n";
     let why = Config::parse(text).err().unwrap();
     assert!(why.starts_with("line 3: ") && !why.contains("hunter2"), "{why}");
+
+    for value in ["header = 'hunter2'", "param = 'hunter2'", "response_field = 'hunter2'"] {
+        let text = format!("[fetcher]\nurl = 'http://localhost/'\n{value}\n");
+        let why = Config::parse(&text).err().unwrap();
+        assert!(!why.contains("hunter2"), "{why}");
+    }
 
     let fetcher = "fetcher = { url = 'http://localhost/', client_id = 'a', client_secret = 'b' }";
     for (route, expected) in [

@@ -80,8 +80,7 @@ async fn no_request_fails_while_tokens_expire_and_are_revoked_and_their_endpoint
         caller.unwrap();
     }
 
-    let page = sidecar.request(Method::GET, "/metrics").body(full("")).unwrap();
-    let page = text(client(false).request(page).await.unwrap()).await.unwrap();
+    let page = text(sidecar.ask("/metrics").await).await.unwrap();
     let count = |name: &str| -> f64 {
         let line =
             page.lines().find_map(|line| line.strip_prefix(&format!("oauth_client_{name} ")));

@@ -78,6 +78,8 @@ async fn echo(State(server): State<AuthorizationServer>, mut request: Incoming) 
 /// A sidecar on a loopback port.
 pub struct Sidecar {
     pub addr: SocketAddr,
+    /// Where it answers for itself.
+    pub control: SocketAddr,
     /// Stops it as a signal does.
     pub stop: oneshot::Sender<()>,
     pub serving: JoinHandle<io::Result<()>>,
@@ -92,9 +94,17 @@ impl Sidecar {
         let proxy = Proxy::new(Config::parse(&config)?)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?;
+        let own = TcpListener::bind("127.0.0.1:0").await?;
+        let control = own.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = serve(listener, proxy, async { _ = stopped.await });
-        Ok(Self { addr, stop, serving: tokio::spawn(serving) })
+        let serving = serve(listener, own, proxy, async { _ = stopped.await });
+        Ok(Self { addr, control, stop, serving: tokio::spawn(serving) })
+    }
+
+    /// What it says to a probe, to Prometheus, or to another proxy.
+    pub async fn ask(&self, path: &str) -> http::Response<hyper::body::Incoming> {
+        let request = Request::get(format!("http://{}{path}", self.control)).body(full(""));
+        client(false).request(request.unwrap()).await.unwrap()
     }
 
     pub fn request(&self, method: Method, path: &str) -> http::request::Builder {

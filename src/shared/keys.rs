@@ -39,6 +39,7 @@ impl EncryptionKey {
     }
 
     /// The same from base64, as found in an environment variable or a file.
+    /// White space around it, such as a line break, does no harm.
     ///
     /// # Errors
     ///

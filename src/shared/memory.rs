@@ -15,6 +15,29 @@ use crate::error::BoxError;
 /// A [`TokenStore`] in memory: for tests, and for several caches in one process.
 ///
 /// Clones share what is kept. The clock is tokio's, so a test can pause it.
+///
+/// ```
+/// use tower::ServiceBuilder;
+/// use tower_oauth::{
+///     Token, TokenCache, fetch_fn,
+///     shared::{EncryptionKey, MemoryStore, SharedTokens},
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tower::BoxError> {
+/// # let random = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+/// // As a file has it that `openssl rand -base64 32` wrote, with or without the line break.
+/// let key = EncryptionKey::from_base64("2026-11", random)?;
+/// let shared = SharedTokens::new(MemoryStore::new(), key);
+/// let replica = |secret: &'static str| {
+///     let fetcher = fetch_fn(move |_| async move { Ok::<_, tower::BoxError>(Token::bearer(secret)) });
+///     TokenCache::new(ServiceBuilder::new().layer(shared.named("billing")).service(fetcher))
+/// };
+/// assert_eq!(replica("one").token().await?.expose_secret(), "one");
+/// assert_eq!(replica("two").token().await?.expose_secret(), "one", "that of the first");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     kept: Arc<Mutex<Names>>,

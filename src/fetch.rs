@@ -85,6 +85,10 @@ impl TokenRequest {
 /// let tokens = TokenCache::new(within_five_seconds);
 /// # let _ = tokens;
 /// ```
+///
+/// The error of such a layer is of the kind [`ErrorKind::Fetcher`](crate::ErrorKind::Fetcher). For a limit on the whole fetch, whose
+/// error is [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), the cache has
+/// [`fetch_timeout`](crate::cache::RefreshPolicy::fetch_timeout).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a token fetcher",
     label = "not a `tower::Service<TokenRequest, Response = Token>`",

@@ -50,9 +50,10 @@ use crate::{
 ///
 /// A request that has an `Authorization` of its own, one to an origin that is not named, and a
 /// `CONNECT` are sent as they are, without a token. A proxy that puts its own token into its callers'
-/// requests must therefore remove their `Authorization` first, above this layer. Where
-/// [`header`](Self::header) names another one, that one counts. An extended `CONNECT` (RFC 8441), which
-/// has a path, is a request like any other, and gets a token.
+/// requests must therefore remove their `Authorization` first, above this layer. It must also refuse
+/// `TRACE`, which gets a token, and whose response may repeat it. Where [`header`](Self::header) names
+/// another header, that one counts. An extended `CONNECT` (RFC 8441), which has a path, is a request like
+/// any other, and gets a token.
 ///
 /// # With other layers
 ///

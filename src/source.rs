@@ -155,6 +155,9 @@ impl fmt::Debug for ResponseHead<'_> {
 /// # assert!(layer.layer(client).oneshot(request("two")).await.is_err());
 /// # }
 /// ```
+///
+/// The origins that [`OAuthLayer::origin`](crate::OAuthLayer::origin) names are those of all tenants. If they
+/// differ, `of` has to look at `request.uri` too.
 pub trait TokenSource {
     /// One request's use of one token.
     type Lease: Lease;

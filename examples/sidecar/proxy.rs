@@ -18,7 +18,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use serde::Deserialize;
 use tokio::io::copy_bidirectional;
 use tower::{BoxError, Layer, ServiceExt};
 use tower_oauth::{
@@ -29,7 +28,7 @@ use tower_oauth::{
 };
 
 /// The configuration file.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub listen: Option<SocketAddr>,
@@ -106,8 +105,10 @@ impl Proxy {
     /// What callers send, to wherever its path leads.
     pub async fn respond(self, request: Request) -> Result<Response, Infallible> {
         let path = request.uri().path().to_owned();
+        // The response to a TRACE may repeat the token.
+        let is_refused = matches!(*request.method(), Method::CONNECT | Method::TRACE);
         let sent = match upstream(&self.routes, &path) {
-            Some(to) if request.method() != Method::CONNECT => self.send(request, to).await,
+            Some(to) if !is_refused => self.send(request, to).await,
             _ => Ok((StatusCode::NOT_FOUND, "the sidecar has no route here").into_response()),
         };
         Ok(sent.unwrap_or_else(|error| failed(&path, &*error)))

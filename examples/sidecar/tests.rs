@@ -158,11 +158,14 @@ async fn a_caller_never_gets_the_token() {
         assert!(!response.headers().contains_key(header::AUTHORIZATION), "{path}");
         assert_eq!(response.headers()["got-host"], world.upstream.to_string(), "{path}");
     }
-    let mut socket = TcpStream::connect(world.sidecar.addr).await.unwrap();
-    socket.write_all(b"CONNECT /orders HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-    let mut got = [0; 12];
-    socket.read_exact(&mut got).await.unwrap();
-    assert_eq!(&got, b"HTTP/1.1 404");
+    for method in ["CONNECT", "TRACE"] {
+        let mut socket = TcpStream::connect(world.sidecar.addr).await.unwrap();
+        let head = format!("{method} /orders HTTP/1.1\r\nHost: a\r\n\r\n");
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let mut got = [0; 12];
+        socket.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"HTTP/1.1 404", "{method}");
+    }
 }
 
 #[tokio::test]

@@ -29,6 +29,18 @@ use crate::{error::ErrorKind, fetch::RefreshReason};
 /// All but the last two are counters, and [`counters`](Self::counters) lists those that are whole numbers.
 /// `examples/metrics` is a complete program.
 ///
+/// # Alerts
+///
+/// | what happens | expression |
+/// |---|---|
+/// | the client is refused | `increase(oauth_client_fetch_failures_total{error="denied"}[5m]) > 0` |
+/// | tokens run out, and cannot be replaced | `oauth_client_ready == 0` |
+/// | the endpoint is down, while tokens can still be used | `increase(oauth_client_fetch_failures_total[5m]) > 3` |
+/// | tokens are rejected, and not replaced or replaced in vain | `rate(oauth_client_rejections_ignored_total[5m]) > 0`, for ten minutes |
+///
+/// An idle cache lets its token expire, so `oauth_client_token_expires_in_seconds` is 0 there, and no reason
+/// for an alert.
+///
 /// # Logs
 ///
 /// Everything is logged with `tracing`, with the target `tower_oauth`. A fetch is the span `oauth.fetch`
@@ -70,11 +82,15 @@ impl Counts {
     /// use tower_oauth::TokenCache;
     ///
     /// /// What Prometheus reads.
-    /// fn page(tokens: &TokenCache) -> Result<String, fmt::Error> {
+    /// fn page(caches: &[TokenCache]) -> Result<String, fmt::Error> {
     ///     let mut page = String::new();
-    ///     for (name, label, count) in tokens.status().counts.counters() {
-    ///         let label = label.map(|(label, value)| format!("{{{label}=\"{value}\"}}"));
-    ///         writeln!(page, "{name}{} {count}", label.unwrap_or_default())?;
+    ///     for status in caches.iter().map(TokenCache::status) {
+    ///         let cache = status.name().unwrap_or("unnamed");
+    ///         for (name, label, count) in status.counts.counters() {
+    ///             let label = label.map(|(label, value)| format!(",{label}=\"{value}\""));
+    ///             let label = label.unwrap_or_default();
+    ///             writeln!(page, "{name}{{cache=\"{cache}\"{label}}} {count}")?;
+    ///         }
     ///     }
     ///     Ok(page)
     /// }

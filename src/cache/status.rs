@@ -69,7 +69,7 @@ impl CacheStatus {
     ///
     /// A token that was rejected and could not be replaced counts too. It is used again, since it may
     /// have been only one path, or one replica, that rejected it. [`rejected_ago`](Self::rejected_ago)
-    /// and [`last_error`](Self::last_error) together tell of that, for an alert.
+    /// and [`last_error`](Self::last_error) together tell of that; [`Counts`] has expressions for alerts.
     pub fn is_ready(&self) -> bool {
         matches!(self.state, TokenState::Fresh | TokenState::Stale)
             || (self.has_succeeded && self.last_error.is_none())

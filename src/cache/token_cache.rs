@@ -131,11 +131,11 @@ impl TokenCache {
     /// first request. An endpoint that is only down need not end a program that can wait for it:
     ///
     /// ```
-    /// use tower_oauth::{Error, ErrorKind, TokenCache};
+    /// use tower_oauth::{Error, TokenCache};
     ///
     /// async fn start(tokens: &TokenCache) -> Result<(), Error> {
     ///     match tokens.warm_up().await {
-    ///         Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) => {
+    ///         Err(error) if error.is_transient() => {
     ///             eprintln!("{error}");
     ///             Ok(())
     ///         }

@@ -7,13 +7,14 @@
 /// |---|---|
 /// | [`DeadlineExceeded`](Self::DeadlineExceeded), [`Expired`](Self::Expired), [`Fetcher`](Self::Fetcher), [`InvalidResponse`](Self::InvalidResponse), [`Panicked`](Self::Panicked), [`Timeout`](Self::Timeout), [`Unavailable`](Self::Unavailable) | [`Config`](Self::Config), [`Denied`](Self::Denied), [`InsecureOrigin`](Self::InsecureOrigin), [`NoRuntime`](Self::NoRuntime), [`Recursive`](Self::Recursive), [`TooManyHeaders`](Self::TooManyHeaders) |
 ///
-/// [`Rejected`](Self::Rejected) is as transient as its cause; without one the fetch of another token was
-/// still under way. [`Fetcher`](Self::Fetcher) is, because a
-/// file may come yet; a variable that is not set does not.
+/// [`Rejected`](Self::Rejected) is as transient as its cause. Without a cause the fetch of another token was
+/// still under way, and it is transient. [`Fetcher`](Self::Fetcher) is, because a file may come
+/// yet; a variable that is not set is [`Config`](Self::Config).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A value in the configuration cannot be used; [`Error::field`](crate::Error::field) names it.
+    /// A value in the configuration cannot be used, and [`Error::field`](crate::Error::field) names it; or
+    /// the environment variable of a secret is not set.
     Config,
     /// The deadline of a gRPC call, its `grpc-timeout`, passed before it could be sent with a token. The
     /// call was not sent, or not sent again.
@@ -23,8 +24,8 @@ pub enum ErrorKind {
     Denied,
     /// Each token expired before the inner service became ready.
     Expired,
-    /// The fetcher failed before it sent a request, for example because the file or the environment
-    /// variable of a secret is missing; or it failed with an error of another type, which is then the
+    /// The fetcher failed before it sent a request, for example because the file of a secret is missing;
+    /// or it failed with an error of another type, which is then the
     /// [`source`](std::error::Error::source) of this one and part of its text.
     Fetcher,
     /// The request would have taken a token over plain HTTP to another machine. It was not sent.

@@ -80,8 +80,9 @@ pub(super) type Transport = BoxCloneService<EndpointRequest, Response<Bytes>, Bo
 /// - [`InvalidResponse`](crate::ErrorKind::InvalidResponse): a redirect, which is not followed, unless
 ///   the client of `build_with` does so; a response that is HTML, empty, too long, or without a token; a
 ///   token that no header can carry, or that has an unknown type (RFC 6749 §7.1).
-/// - [`Fetcher`](crate::ErrorKind::Fetcher): the file or environment variable of a
-///   [`Secret`](crate::token_endpoint::Secret) cannot be read, or a certificate cannot be used any more.
+/// - [`Fetcher`](crate::ErrorKind::Fetcher): the file of a [`Secret`](crate::token_endpoint::Secret) cannot
+///   be read, or a certificate cannot be used any more.
+/// - [`Config`](crate::ErrorKind::Config): the environment variable of a secret is empty or not set.
 ///
 /// [`oauth_code`](Error::oauth_code) and [`description`](Error::description) are what the server
 /// said, in RFC 6749's form or in another: `errorCode`, `errcode`, `fault`, a list, nested objects,

@@ -62,22 +62,24 @@ impl Secret {
     /// The secret as it is now.
     pub(super) fn read(&self) -> Result<SecretString, Error> {
         let failed = |why: String| Error::new(ErrorKind::Fetcher).with_description(why);
-        let (empty, text) = match &self.0 {
+        let (kind, empty, text) = match &self.0 {
             Source::Value(secret) => return Ok(secret.clone()),
             Source::Env(name) => {
                 // The cause is not kept: it can hold the value.
                 let text = Zeroizing::new(env::var(name).unwrap_or_default());
-                (format!("the environment variable {name:?} is empty or not set"), text)
+                // Nobody sets it while the program runs. A file may come yet.
+                let empty = format!("the environment variable {name:?} is empty or not set");
+                (ErrorKind::Config, empty, text)
             }
             Source::File(path) => {
                 let text = content(path).map_err(|cause| {
                     failed(format!("the secret file {path:?} cannot be read")).with_source(cause)
                 })?;
-                (format!("the secret file {path:?} is empty"), text)
+                (ErrorKind::Fetcher, format!("the secret file {path:?} is empty"), text)
             }
         };
         match text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']) {
-            "" => Err(failed(empty)),
+            "" => Err(Error::new(kind).with_description(empty)),
             secret => Ok(secret.into()),
         }
     }

@@ -60,6 +60,7 @@ async fn a_file_is_read_for_every_token() {
     assert_eq!(headers["authorization"], basic("id", &form_value(manifest)));
     let error = read(env("TOWER_OAUTH_NO_SUCH"), response(200, OK)).await.unwrap_err();
     assert!(error.to_string().contains("TOWER_OAUTH_NO_SUCH"), "{error}");
+    assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Config, false));
 }
 
 /// A file that goes with its test.

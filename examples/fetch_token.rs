@@ -114,7 +114,8 @@ async fn run(arguments: &Arguments, out: Arc<Mutex<dyn Write + Send>>) -> Result
     let named = |error: Error| format!("{file}: {error}");
 
     let (mut result, mut record) = fetch(endpoint.clone()).await.map_err(named)?;
-    let secret_is_missing = |error: &&Error| error.kind() == ErrorKind::Fetcher;
+    let secret_is_missing =
+        |error: &&Error| matches!(error.kind(), ErrorKind::Fetcher | ErrorKind::Config);
     let missing = result.as_ref().err().filter(|_| arguments.dry_run).filter(secret_is_missing);
     if let Some(error) = missing {
         screen.say(&format!("{error}.\nThe request is shown with a stand-in for the secret.\n\n"));

@@ -22,8 +22,9 @@ impl TokenEndpoint {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Fetcher`](crate::ErrorKind::Fetcher) if the file or environment variable of a
-    /// [`Secret`](crate::token_endpoint::Secret) cannot be read.
+    /// [`ErrorKind::Fetcher`](crate::ErrorKind::Fetcher) if the file of a
+    /// [`Secret`](crate::token_endpoint::Secret) cannot be read, and
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if its environment variable is not set.
     pub fn fingerprint<S: TokenStore>(&self, shared: &SharedTokens<S>) -> Result<String, Error> {
         let mut name = shared.keys.name();
         self.identity(|what, value| name.add(what, value))?;

@@ -86,8 +86,8 @@ impl TokenRequest {
 /// # let _ = tokens;
 /// ```
 ///
-/// The error of such a layer is of the kind [`ErrorKind::Fetcher`](crate::ErrorKind::Fetcher). For a limit on the whole fetch, whose
-/// error is [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), the cache has
+/// The error of such a layer is of the kind [`ErrorKind::Fetcher`](crate::ErrorKind::Fetcher). For a limit
+/// on the whole fetch, whose error is [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), the cache has
 /// [`fetch_timeout`](crate::cache::RefreshPolicy::fetch_timeout).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a token fetcher",

@@ -26,9 +26,9 @@ use crate::{
 
 /// Sends every request with a valid access token. Made by [`OAuthLayer`](crate::OAuthLayer).
 ///
-/// If there is a usable token, the header is added and the inner service is called at once. Otherwise the service gives back the inner service's readiness, waits for a token, and
-/// only then gets ready again, so that a fetcher that shares a limited client with it cannot
-/// deadlock.
+/// If there is a usable token, the header is added and the inner service is called at once. Otherwise the
+/// service gives back the inner service's readiness, waits for a token, and only then gets ready again, so
+/// that a fetcher that shares a limited client with it cannot deadlock.
 ///
 /// ```
 /// use http::{Request, Response};

@@ -62,11 +62,11 @@ impl Future for Acquire {
             match ready!(waiting.poll(cx)) {
                 // A usable token outlives any failure: this one was only suspended meanwhile.
                 Err(error) => return Poll::Ready(try_acquire(&waiting.core).ok_or(error)),
-                // From this thread's shard if it is fresh, otherwise what the flight brought, unless
+                // From this thread's shard if it is fresh, otherwise the result of the flight, unless
                 // it has been replaced or rejected meanwhile.
                 Ok(Some(held)) => {
-                    let brought = || waiting.core.still_used(&held.token).map(TokenLease);
-                    if let Some(lease) = try_acquire(&waiting.core).or_else(brought) {
+                    let result = || waiting.core.still_used(&held.token).map(TokenLease);
+                    if let Some(lease) = try_acquire(&waiting.core).or_else(result) {
                         return Poll::Ready(Ok(lease));
                     }
                 }

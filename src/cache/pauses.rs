@@ -1,5 +1,5 @@
 //! What keeps a cache from fetching: the cooldown after a failure, and the pause after a refresh
-//! that a rejection brought. Numbers only: it knows no token.
+//! that a rejection led to. Numbers only: it knows no token.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::error::{Error, TimeLeft};
 
 const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
 
-/// How long after a refresh that a rejection brought another rejection is ignored: a resource that
+/// How long after a refresh that a rejection led to another rejection is ignored: a resource that
 /// rejects every token must not become a token request per request. As much again is added by
 /// chance, so that two processes that reject each other's tokens do not do so in step.
 const PAUSES: [Duration; 4] =
@@ -18,7 +18,7 @@ pub(super) struct Pauses {
     /// The last failure, until a fetch succeeds.
     failure: Option<Failure>,
     /// How many refreshes in a row, none five minutes after the one before, began with a rejection
-    /// and brought another token; and when the last one did.
+    /// and got another token; and when the last one did.
     refreshes: usize,
     refreshed_at: Duration,
     /// Until then another rejection is ignored.
@@ -95,12 +95,12 @@ impl Pauses {
         error
     }
 
-    /// A fetch brought a token.
+    /// A fetch got a token.
     pub(super) fn succeeded(&mut self) {
         self.failure = None;
     }
 
-    /// A refresh that began with a rejection brought another token.
+    /// A refresh that began with a rejection got another token.
     pub(super) fn refreshed(&mut self, now: Duration, jitter: f64) {
         if now.saturating_sub(self.refreshed_at) >= FIVE_MINUTES {
             self.refreshes = 0;

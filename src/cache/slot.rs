@@ -159,7 +159,7 @@ impl Slot {
         Some(now.saturating_sub(newest.deadlines.born_at))
     }
 
-    /// A fetch brought `token`. Gives what is used now. `jitter` is from 0 to 1.
+    /// A fetch got `token`. Gives what is used now. `jitter` is from 0 to 1.
     pub(super) fn land(
         &mut self,
         token: Token,

@@ -191,7 +191,7 @@ impl State {
         })
     }
 
-    /// A fetch brought this; `None` if it was given up meanwhile.
+    /// The result of a fetch; `None` if it was given up meanwhile.
     ///
     /// The slot changes once per fetch, since one end at most finds it here.
     pub(super) fn complete(

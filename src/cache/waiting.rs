@@ -46,7 +46,7 @@ impl Waiting {
         Ok(())
     }
 
-    /// What the flight brought, or its error; `None` if there is none to wait for any more.
+    /// The token of the flight, or its error; `None` if there is none to wait for any more.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Arc<Held>>, Error>> {
         let Some(waiter) = &mut self.waiter else { return Poll::Ready(Ok(None)) };
         let polled = waiter.poll(cx);

@@ -119,7 +119,7 @@ impl Made {
     }
 }
 
-/// The provider that the program installed, else the one that a feature brought.
+/// The provider that the program installed, else the one of a feature.
 fn provider() -> Result<Arc<CryptoProvider>, Error> {
     #[cfg(feature = "client")]
     let ours = Some(rustls::crypto::aws_lc_rs::default_provider);

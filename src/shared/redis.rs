@@ -1,7 +1,7 @@
 //! A store in Redis or Valkey.
 
 use std::{
-    fmt,
+    fmt, mem,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -133,7 +133,10 @@ impl RedisStore {
     }
 
     fn keep(&self, connection: Option<Connection>) {
-        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = connection;
+        let mut kept = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        // It is closed after the lock is given back.
+        let _old = mem::replace(&mut *kept, connection);
+        drop(kept);
     }
 
     async fn run<R: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<R, BoxError> {

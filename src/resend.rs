@@ -122,7 +122,7 @@ async fn hold<A, L>(
     drop(response);
     match reject.await {
         Ok(another) => (another, Err(error)),
-        Err(cause) => (None, Err(error.with_failed_fetch(cause))),
+        Err(cause) => (None, Err(error.with_source(cause))),
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
     sync::{Mutex, MutexGuard, lock, processors},
 };
 use crate::{
-    error::Error,
+    error::{Error, WithCauses},
     fetch::{BoxFetch, Fetching, TokenRequest},
     token::Token,
 };
@@ -155,7 +155,7 @@ impl Core {
         lock(&self.fetcher)(request)
     }
 
-    /// Ends a fetch with what it brought; nothing, if it was given up meanwhile.
+    /// Ends a fetch with its result; does nothing if it was given up meanwhile.
     ///
     /// The state changes before a waiter can see the outcome.
     pub(super) fn complete(
@@ -191,7 +191,7 @@ impl Core {
                 target: "tower_oauth",
                 parent: span,
                 name,
-                error = %error.with_causes(),
+                error = %WithCauses(&error),
                 "no access token could be fetched"
             );
         }

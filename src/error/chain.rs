@@ -17,11 +17,6 @@ impl Error {
         }
         None
     }
-
-    /// The error as it is logged.
-    pub(crate) fn with_causes(&self) -> WithCauses<'_> {
-        WithCauses(self)
-    }
 }
 
 /// An error of this crate, bare or in a pointer.

@@ -7,7 +7,6 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
-#[cfg(feature = "shared")]
 pub(crate) use self::chain::WithCauses;
 pub use self::kind::ErrorKind;
 
@@ -136,13 +135,6 @@ impl Error {
         self.with(|details| details.response_status = Some(status))
     }
 
-    /// The error of a fetch is the cause. The next attempt at it is the next at this.
-    pub(crate) fn with_failed_fetch(self, cause: Self) -> Self {
-        let (left, asked) = (cause.left.clone(), cause.details.retry_after);
-        let this = self.with_source(cause).with(|details| details.retry_after = asked);
-        Self { left, ..this }
-    }
-
     /// The same error, which from now on counts down to the next attempt.
     pub(crate) fn with_time_left(&self, left: TimeLeft) -> Self {
         Self { left: Some(left), ..self.clone() }
@@ -161,10 +153,13 @@ impl Error {
     /// Whether the same request may succeed later without anyone changing anything: the table of
     /// [`ErrorKind`] says which do.
     pub fn is_transient(&self) -> bool {
-        // What a rejected request waits for is another token.
-        let cause = self.details.source.as_ref().filter(|_| self.kind == ErrorKind::Rejected);
-        let cause = cause.and_then(|cause| cause.downcast_ref::<Self>());
-        cause.map_or_else(|| self.kind.is_transient(), Self::is_transient)
+        self.failed_fetch().map_or_else(|| self.kind.is_transient(), Self::is_transient)
+    }
+
+    /// The fetch of another token, which is what a rejected request waits for.
+    fn failed_fetch(&self) -> Option<&Self> {
+        let source = self.details.source.as_ref().filter(|_| self.kind == ErrorKind::Rejected)?;
+        source.downcast_ref()
     }
 
     /// The status of the token endpoint's response, if there was one.
@@ -207,13 +202,13 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.left {
             Some(left) => Some(left()),
-            None => self.details.retry_after,
+            None => self.details.retry_after.or_else(|| self.failed_fetch()?.retry_after()),
         }
     }
 
     /// The token endpoint's `Retry-After`, whatever the cache made of it.
     pub(crate) fn asked_to_wait(&self) -> Option<Duration> {
-        self.details.retry_after
+        self.details.retry_after.or_else(|| self.failed_fetch()?.asked_to_wait())
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, WithCauses},
     token::Token,
 };
 
@@ -76,7 +76,7 @@ pub(super) fn write_failure(error: &Error) -> Vec<u8> {
     let text = FailureText {
         is_denied: error.kind() == ErrorKind::Denied,
         code: error.oauth_code().map(str::to_owned),
-        said: error.with_causes().to_string(),
+        said: WithCauses(error).to_string(),
     };
     serde_json::to_vec(&text).unwrap_or_default()
 }

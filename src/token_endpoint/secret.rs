@@ -61,7 +61,6 @@ impl Secret {
 
     /// The secret as it is now.
     pub(super) fn read(&self) -> Result<SecretString, Error> {
-        let failed = |why: String| Error::new(ErrorKind::Fetcher).with_description(why);
         let (kind, empty, text) = match &self.0 {
             Source::Value(secret) => return Ok(secret.clone()),
             Source::Env(name) => {
@@ -73,7 +72,9 @@ impl Secret {
             }
             Source::File(path) => {
                 let text = content(path).map_err(|cause| {
-                    failed(format!("the secret file {path:?} cannot be read")).with_source(cause)
+                    Error::new(ErrorKind::Fetcher)
+                        .with_description(format!("the secret file {path:?} cannot be read"))
+                        .with_source(cause)
                 })?;
                 (ErrorKind::Fetcher, format!("the secret file {path:?} is empty"), text)
             }

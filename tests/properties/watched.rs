@@ -130,14 +130,15 @@ impl Lease for WatchedLease {
     fn reject(self) -> WatchedReject {
         let id = self.lease.token().id();
         let reject = self.lease.reject();
-        WatchedReject { reject, of: self.of, id, verdict: None, wait: Wait::default() }
+        let (verdict, wait) = (None, Wait::default());
+        WatchedReject { reject, of: self.of, id, is_rejected: true, verdict, wait }
     }
 
     fn reacquire(self) -> WatchedReject {
         let id = self.lease.token().id();
         let reject = self.lease.reacquire();
-        let verdict = Some(Verdict::Another);
-        WatchedReject { reject, of: self.of, id, verdict, wait: Wait::default() }
+        let (verdict, wait) = (Some(Verdict::Another), Wait::default());
+        WatchedReject { reject, of: self.of, id, is_rejected: false, verdict, wait }
     }
 }
 
@@ -145,6 +146,7 @@ pub(crate) struct WatchedReject {
     reject: Replacement,
     of: Watched,
     id: u64,
+    is_rejected: bool,
     verdict: Option<Verdict>,
     wait: Wait,
 }
@@ -153,7 +155,7 @@ impl Future for WatchedReject {
     type Output = Result<Option<WatchedLease>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { reject, of, id, verdict, wait } = &mut *self;
+        let Self { reject, of, id, is_rejected, verdict, wait } = &mut *self;
         of.tell(|_, _| {});
         let polled = Pin::new(reject).poll(cx);
         let verdict = *verdict.get_or_insert_with(|| of.tell(|it, now| it.rejected(*id, now)));
@@ -167,7 +169,8 @@ impl Future for WatchedReject {
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                 Poll::Pending => Poll::Pending,
             };
-            let rejected = (verdict != Verdict::Another).then_some(*id);
+            // Even one that had run out when it was rejected can be all that comes in its place.
+            let rejected = is_rejected.then_some(*id);
             of.tell(|model, now| model.polled(told, rejected, wait, now));
         }
         let lease = ready!(polled)?;

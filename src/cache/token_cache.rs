@@ -230,8 +230,9 @@ impl TokenCache {
     /// Tells the cache that this token was rejected or revoked, where it learns of that by other
     /// means than a response through [`OAuthService`](crate::OAuthService).
     ///
-    /// The token is replaced by the same rules as after a rejection, but it is not used again if
-    /// another one is held: what is revoked is not just not accepted yet. Returns whether anything
+    /// The token is replaced by the same rules as after a rejection, except that the token before it
+    /// is discarded, and not used meanwhile: what is revoked is not just not accepted yet. If
+    /// rejections are ignored now, the token before it is kept and used. Returns whether anything
     /// came of it: `false` if the token is not held any more, or if rejections are ignored now.
     pub fn invalidate(&self, token: &Token) -> bool {
         let core = &self.handle.core;

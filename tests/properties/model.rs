@@ -134,8 +134,7 @@ impl Model {
             }
             return Verdict::Another;
         }
-        let is_quiet = now < self.pause_until || self.is_in_cooldown(now);
-        if self.flight.is_none() && is_quiet {
+        if self.flight.is_none() && self.is_quiet(now) {
             return Verdict::Ignored;
         }
         if self.suspended_since.is_none() && !self.patience.is_zero() {
@@ -150,10 +149,17 @@ impl Model {
         Verdict::Fetched
     }
 
+    /// Whether rejections begin no fetch.
+    fn is_quiet(&self, now: Duration) -> bool {
+        now < self.pause_until || self.is_in_cooldown(now)
+    }
+
     /// The token `id` was revoked, and something came of it, or not.
     pub(crate) fn invalidated(&mut self, id: u64, something_came: bool, now: Duration) {
         self.settle(now);
-        if self.newest.as_ref().is_some_and(|newest| newest.id() == id) {
+        let is_newest = self.newest.as_ref().is_some_and(|newest| newest.id() == id);
+        // Where nothing can be fetched now, the one before is better than what is revoked.
+        if is_newest && !self.is_quiet(now) {
             self.fallback = None;
         }
         let verdict = self.rejected(id, now);

@@ -253,6 +253,21 @@ async fn where_rejections_are_ignored_an_invalidated_token_stays() {
     assert_eq!(server.token_requests(), 3);
 }
 
+/// It is the one that is known to be revoked.
+#[tokio::test(start_paused = true)]
+async fn where_rejections_are_ignored_the_token_before_an_invalidated_one_is_used() {
+    let server = server(HOUR, ms(0));
+    let cache = warm(&server).await;
+    sleep(secs(10)).await;
+    let newest = cache.refresh().await.unwrap();
+    // A second after a success, another fetch is made.
+    sleep(secs(1)).await;
+    server.down(true);
+    cache.refresh().await.unwrap_err();
+    assert!(!cache.invalidate(&newest), "in the cooldown");
+    assert_eq!(used(&cache).await, "token-1");
+}
+
 /// Where nothing can be fetched, nothing is given up.
 #[test]
 fn outside_a_runtime_an_invalidated_token_stays() {

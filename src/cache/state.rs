@@ -144,6 +144,7 @@ impl State {
 
     /// The fetch that brings another token now, whatever the cooldown says.
     pub(super) fn refresh(&mut self, here: Option<Id>, now: Duration) -> Result<Up, Error> {
+        self.slot.settle(now);
         // One that brings a rejected token again must fail, or there would be no end of them.
         let reason = match self.slot.suspension.is_on() {
             true => RefreshReason::Rejected,

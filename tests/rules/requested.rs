@@ -194,6 +194,20 @@ async fn a_refresh_and_a_rejection_do_not_ask_again_and_again() {
     assert_eq!(reasons(&server), [Cold, Requested, Rejected]);
 }
 
+/// Nobody waited for the replacement of the rejected token, so it is used again after five seconds.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_after_a_suspension_was_requested() {
+    let server = server(HOUR, ms(50));
+    let cache = warm(&server).await;
+    sleep(cache.status().refresh_in.unwrap()).await;
+    server.token_endpoint().next(token_1_again());
+    let token = cache.token().await.unwrap();
+    assert!(cache.invalidate(&token), "while it is refreshed");
+    sleep(secs(5)).await;
+    assert_eq!(refresh(&cache).await, "token-2");
+    assert_eq!(reasons(&server), [Cold, Stale, Requested]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_that_was_invalidated_is_not_used_while_it_is_replaced() {
     let server = server(HOUR, ms(50));

@@ -5,7 +5,10 @@ use std::{mem, task::Poll, time::Duration};
 use tokio::time::Instant;
 use tower_oauth::{Error, ErrorKind, RefreshReason};
 
-use crate::{model::Model, support::secs};
+use crate::{
+    model::Model,
+    support::{ms, secs},
+};
 
 /// What somebody waits for who has no token.
 #[derive(Default)]
@@ -61,6 +64,10 @@ impl Model {
                 let is_right = !is_first || self.is_in_cooldown(now);
                 self.check(is_right, || format!("{error} at once, outside of a cooldown"));
             }
+            // The timer that ends a suspension may be the last one of its millisecond.
+            Poll::Pending
+                if self.usable(now).is_some()
+                    && wait.until.is_some_and(|until| Instant::now() < until + ms(1)) => {}
             Poll::Pending => {
                 let is_right = self.usable(now).is_none();
                 self.check(is_right, || format!("it waits with a usable token at {now:?}"));

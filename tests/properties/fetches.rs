@@ -19,6 +19,8 @@ pub(crate) struct Flight {
     pub(crate) began_at: Duration,
     pub(crate) timeout_at: Instant,
     pub(crate) is_asked: bool,
+    /// When those who wait because the token is suspended stop waiting for it.
+    pub(crate) suspended_until: Option<Instant>,
     /// Somebody without a usable token waits for it, and it began for a stale one.
     pub(crate) is_joined: bool,
     /// When it ended without a result, of which the cache may not have heard yet.
@@ -48,6 +50,7 @@ impl Model {
             began_at: now,
             timeout_at: Instant::now() + secs(30),
             is_asked: false,
+            suspended_until: None,
             is_joined: false,
             dropped_at: None,
         });

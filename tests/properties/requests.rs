@@ -84,9 +84,11 @@ impl Model {
             self.begin(self.reason_to_wait(), now);
         }
         let left = self.patience.saturating_sub(now - self.suspended_since.unwrap_or(now));
-        wait.until = is_suspended.then(|| Instant::now() + left);
         let Some(flight) = &mut self.flight else { return };
         wait.flight = Some(flight.number);
+        // Whoever joins waits for the same timer, which a machine that sleeps holds up.
+        let until = &mut flight.suspended_until;
+        wait.until = is_suspended.then(|| *until.get_or_insert_with(|| Instant::now() + left));
         flight.is_joined |= flight.reason == RefreshReason::Stale && !is_suspended;
     }
 

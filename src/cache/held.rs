@@ -18,9 +18,15 @@ impl Held {
 
     /// The token, as old as it is now, so that a cache behind a cache does not take it for a new one.
     pub(super) fn token_at(&self, now: Duration) -> Token {
-        let (token, born_at) = (self.token.clone(), self.deadlines.born_at);
+        let token = self.token.clone();
         // One that was given, and not fetched, keeps the age that it was given.
-        if born_at == Duration::MAX { token } else { token.with_age(now.saturating_sub(born_at)) }
+        if self.deadlines == Deadlines::NEVER { token } else { token.with_age(self.age(now)) }
+    }
+
+    /// How long ago it was asked for.
+    pub(super) fn age(&self, now: Duration) -> Duration {
+        let Deadlines { came_at, age, .. } = self.deadlines;
+        age.saturating_add(now.saturating_sub(came_at))
     }
 
     /// Whether this says all that the other one says.
@@ -38,7 +44,7 @@ impl Held {
         let next = now.saturating_add((left * 4 / 5).max(5 * SECOND));
         deadlines.refresh_at = next.min(deadlines.usable_until);
         // With its new lifetime: a cache behind this one goes by it.
-        let lifetime = deadlines.expires_at.saturating_sub(deadlines.born_at);
+        let lifetime = (self.age(now).saturating_add(deadlines.expires_at)).saturating_sub(now);
         Self { token: self.token.clone().with_lifetime(lifetime), deadlines }
     }
 }

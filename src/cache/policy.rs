@@ -134,7 +134,8 @@ impl RefreshPolicy {
         };
         let at = |since_birth: Duration| now.saturating_add(since_birth).saturating_sub(age);
         Deadlines {
-            born_at: now.saturating_sub(age),
+            came_at: now,
+            age,
             refresh_at: at(refresh.min(usable)),
             usable_until: at(usable),
             expires_at: at(lifetime),
@@ -178,8 +179,10 @@ impl<'de> serde::Deserialize<'de> for RefreshPolicy {
 /// A token's deadlines on the cache's clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Deadlines {
-    /// When it was asked for.
-    pub(super) born_at: Duration,
+    /// When it came, and how old it was then: it may be older than the clock, as on a machine that
+    /// has just booted.
+    pub(super) came_at: Duration,
+    pub(super) age: Duration,
     /// From here on a request that sees it has it refreshed.
     pub(super) refresh_at: Duration,
     /// From here on it is not sent.
@@ -190,7 +193,8 @@ pub(super) struct Deadlines {
 
 impl Deadlines {
     pub(super) const NEVER: Self = Self {
-        born_at: Duration::MAX,
+        came_at: Duration::MAX,
+        age: Duration::ZERO,
         refresh_at: Duration::MAX,
         usable_until: Duration::MAX,
         expires_at: Duration::MAX,

@@ -156,7 +156,7 @@ impl Slot {
     /// How long ago the newest token was asked for, if this is its secret again.
     pub(super) fn lived(&self, token: &Token, now: Duration) -> Option<Duration> {
         let newest = self.newest.as_ref().filter(|held| held.token.has_secret_of(token))?;
-        Some(now.saturating_sub(newest.deadlines.born_at))
+        Some(newest.age(now))
     }
 
     /// A fetch got `token`. Gives what is used now. `jitter` is from 0 to 1.

@@ -173,3 +173,27 @@ async fn a_dead_token_from_a_store_is_not_taken_for_a_new_one() {
     outer.warm_up().await.unwrap();
     assert_eq!(outer.status().usable_for, Some(secs(1)), "what every token is kept for");
 }
+
+/// As on a machine that has just booted, whose store has a token of an hour ago.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_older_than_the_clock_keeps_its_age() {
+    #[derive(Clone)]
+    struct Booted(tokio::time::Instant);
+    impl Clock for Booted {
+        fn now(&self) -> Duration {
+            self.0.elapsed()
+        }
+    }
+    let clock = Booted(tokio::time::Instant::now());
+    let stored = Token::bearer("abc").with_lifetime(secs(3600)).with_age(secs(3000));
+    let inner = cache(fetch_fn(move |_| ready(Ok::<_, Error>(stored.clone()))));
+    let inner = inner.clock(clock.clone()).build();
+    inner.warm_up().await.unwrap();
+    sleep(secs(60)).await;
+    assert_eq!(inner.token().await.unwrap().age(), Some(secs(3060)));
+    let asked = inner.clone();
+    let outer = cache(fetch_fn(move |_| ready_token(asked.clone()))).clock(clock).build();
+    outer.warm_up().await.unwrap();
+    assert_eq!(outer.status().expires_in, Some(secs(540)));
+    assert_eq!(outer.token().await.unwrap().age(), Some(secs(3060)));
+}

@@ -4,7 +4,8 @@ mod support;
 
 use std::{
     fmt,
-    future::pending,
+    future::{Future, pending},
+    pin::pin,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -17,10 +18,14 @@ use support::{cache, ms, secs, server};
 use tokio::{
     runtime::Builder,
     time::{Instant, sleep},
+    task::yield_now,
 };
 use tower::BoxError;
 use tower_oauth::{
-    Token, TokenCache, TokenRequest, cache::RefreshPolicy, fetch_fn, testing::ResponseTemplate,
+    Error, Token, TokenCache, TokenRequest,
+    cache::{Clock, RefreshPolicy},
+    fetch_fn,
+    testing::ResponseTemplate,
 };
 
 /// A cache that its fetcher, or what that gives, can ask.
@@ -140,4 +145,81 @@ async fn what_is_revoked_in_a_cooldown_is_not_used_in_place_of_its_fallback() {
     cache.refresh().await.unwrap_err();
     cache.invalidate(&newest);
     assert_eq!(cache.token().await.unwrap().expose_secret(), "token-1");
+}
+
+/// As in a task that is busy with something else when its token comes.
+#[tokio::test(start_paused = true)]
+async fn whoever_is_polled_late_gets_no_token_that_has_run_out() {
+    async fn late(asked: impl Future<Output = Result<Token, Error>>) {
+        let mut asked = pin!(asked);
+        tokio::select! {
+            biased;
+            _ = &mut asked => panic!("it takes 50 ms"),
+            () = yield_now() => {}
+        }
+        sleep(secs(100)).await;
+        assert!(asked.await.unwrap().age().unwrap() < secs(1));
+    }
+    let server = server(secs(60), ms(50));
+    let new = || cache(server.fetcher()).build();
+    late(async { new().token().await }).await;
+    late(async { new().refresh().await }).await;
+    late(async {
+        let lease = new().lease().await?;
+        assert!(lease.is_usable());
+        Ok(lease.token())
+    })
+    .await;
+}
+
+/// There nothing can be fetched. What is revoked must not be used in place of its fallback.
+#[tokio::test(start_paused = true)]
+async fn outside_a_runtime_what_is_revoked_leaves_its_fallback() {
+    let server = server(secs(3600), ms(0));
+    let cache = cache(server.fetcher()).build();
+    cache.warm_up().await.unwrap();
+    for rejected in [false, true] {
+        sleep(secs(2)).await;
+        let revoked = cache.refresh().await.unwrap();
+        let newest = cache.try_authorization().unwrap();
+        if rejected {
+            let lease = cache.lease().await.unwrap();
+            assert!(lease.reject().await.unwrap().is_some());
+        }
+        let there = cache.clone();
+        let there = thread::spawn(move || {
+            assert!(!there.invalidate(&revoked));
+            there.try_authorization().unwrap()
+        });
+        let used_there = there.join().unwrap();
+        assert_eq!(used_there, cache.try_authorization().unwrap());
+        assert_ne!(used_there, newest, "the one before is used");
+    }
+}
+
+/// A clock that is the same outside the runtime.
+#[derive(Clone, Default)]
+struct Hand(Arc<AtomicU64>);
+
+impl Clock for Hand {
+    fn now(&self) -> Duration {
+        secs(self.0.load(SeqCst))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspension_that_begins_outside_a_runtime_lasts_five_seconds() {
+    let server = server(secs(3600), ms(0));
+    let hand = Hand::default();
+    let cache = cache(server.fetcher()).clock(hand.clone()).build();
+    let token = cache.token().await.unwrap();
+    hand.0.store(3000, SeqCst);
+    server.token_endpoint().always(ResponseTemplate::never());
+    cache.token().await.unwrap();
+    sleep(ms(1)).await;
+    let there = cache.clone();
+    assert!(thread::spawn(move || there.invalidate(&token)).join().unwrap());
+    let start = Instant::now();
+    cache.token().await.unwrap();
+    assert_eq!(start.elapsed(), secs(5));
 }

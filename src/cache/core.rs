@@ -213,7 +213,7 @@ impl Core {
         drop(suspension.map(|suspension| suspension.end(Outcome::Lost)));
     }
 
-    /// A record of this token, if it is still the one that is used.
+    /// A record of this token, if it is still the one that is used, and can be.
     pub(super) fn still_used(self: &Arc<Self>, token: &Token) -> Option<Arc<Record<Self>>> {
         let now = self.clock.now();
         let mut locked = self.lock();
@@ -225,8 +225,7 @@ impl Core {
     pub(super) fn is_usable(&self, token: &Token) -> bool {
         let now = self.clock.now();
         // Not by the deadlines that it came with: a token that came again may have got others.
-        let held = self.lock().state.slot.in_use(token.id(), now);
-        held.is_some_and(|held| now < held.deadlines.usable_until)
+        self.lock().state.slot.in_use(token.id(), now).is_some()
     }
 
     /// A record of what is used, from this thread's shard.

@@ -125,10 +125,10 @@ impl Slot {
         self.newest.as_deref()
     }
 
-    /// The token `id`, if it is the one that is used.
+    /// The token `id`, if it is the one that is used, and can be.
     pub(super) fn in_use(&mut self, id: u64, now: Duration) -> Option<Arc<Held>> {
         self.settle(now);
-        self.used().filter(|held| held.token.id() == id)
+        self.used().filter(|held| held.token.id() == id && held.is_usable(now))
     }
 
     /// The request for a token, or why none may be made now. It is made for the reason that is

@@ -288,6 +288,28 @@ fn outside_a_runtime_an_invalidated_token_stays() {
     let server = AuthorizationServer::new();
     let cache = cache(server.fetcher()).build();
     let token = runtime().block_on(cache.token()).unwrap();
+/// It gives the newest token, although the one before is used in its place.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_is_not_content_with_the_fallback() {
+    let server = server(secs(6), ms(0));
+    let cache = warm(&server).await;
+    sleep(secs(2)).await;
+    assert_eq!(refresh(&cache).await, "token-2");
+    let lease = cache.lease().await.unwrap().reject().await.unwrap().unwrap();
+    assert_eq!(lease.token().expose_secret(), "token-1");
+    server.token_endpoint().always(
+        ResponseTemplate::json(r#"{"access_token": "token-2", "expires_in": 3600}"#).after(ms(100)),
+    );
+    let joined = async {
+        sleep(secs(2)).await;
+        let lease = cache.lease().await.unwrap();
+        assert_eq!(lease.token().expose_secret(), "token-1");
+    };
+    joined.await;
+    assert_eq!(refresh(&cache).await, "token-2");
+    assert_eq!(reasons(&server).last(), Some(&Requested));
+}
+
     assert!(!cache.invalidate(&token));
     assert_eq!(cache.try_authorization().unwrap(), "Bearer token-1");
     assert_eq!(cache.status().state, TokenState::Fresh);

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tower::{BoxError, Layer, ServiceExt};
 use tower_oauth::{
     Error, ErrorKind, OAuthLayer, Token, TokenCache,
-    cache::Counts,
+    cache::{Counts, RefreshPolicy},
     fetch_fn,
     replay::Never,
     testing::{AuthorizationServer, ResponseTemplate},
@@ -230,6 +230,37 @@ async fn a_fetch_is_nobody_s_child() {
     });
     let log = log.await;
     assert!(log.contains("INFO oauth.fetch{reason=\"cold\" outcome=\"token\" ms=0}"), "{log}");
+}
+
+/// Neither a runtime that ends, nor a fetcher that goes on after its timeout.
+#[test]
+fn every_fetch_has_one_outcome() {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let outcome = |work: &dyn Fn(tokio::runtime::Runtime)| {
+        let mut logged = tokio_test::task::spawn(capture_log(async { work(runtime()) }));
+        let log = tokio_test::assert_ready!(logged.poll());
+        let closed = log.lines().find(|line| line.contains("close")).unwrap().to_owned();
+        assert_eq!(closed.matches("outcome=").count(), 1, "{closed}");
+        assert_eq!(closed.matches(" ms=").count(), 1, "{closed}");
+        closed
+    };
+    let lost = outcome(&|runtime| {
+        let cache = TokenCache::new(fetch_fn(|_| std::future::pending::<Result<Token, Error>>()));
+        runtime.block_on(async { tokio::time::timeout(ms(20), cache.token()).await.unwrap_err() });
+        drop(runtime);
+    });
+    assert!(lost.contains("outcome=\"lost\""), "{lost}");
+    let late = outcome(&|runtime| {
+        let blocking = fetch_fn(|_| async {
+            std::thread::sleep(ms(200));
+            Ok::<_, Error>(Token::bearer("abc"))
+        });
+        let policy = RefreshPolicy::default().fetch_timeout(ms(50)).unwrap();
+        let cache = TokenCache::builder(blocking).refresh(policy).build();
+        assert_eq!(runtime.block_on(cache.token()).unwrap_err().kind(), ErrorKind::Timeout);
+        drop(runtime);
+    });
+    assert!(late.contains("outcome=\"timeout\""), "{late}");
 }
 
 /// A layer whose source is one's own need not count anything.

@@ -8,17 +8,18 @@ use std::{
     pin::pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use support::{cache, ms, secs, server};
 use tokio::{
     runtime::Builder,
-    time::{Instant, sleep},
     task::yield_now,
+    time::{Instant, sleep},
 };
 use tower::BoxError;
 use tower_oauth::{

@@ -19,6 +19,7 @@ use std::{
 
 use tokio::{
     runtime::{Builder, Runtime},
+    sync::Notify,
     time::sleep,
 };
 use tower::BoxError;
@@ -410,4 +411,44 @@ fn of_two_wakers_the_newer_one_is_woken_and_one_that_left_is_let_go() {
     });
     let counts = [&older, &newer, &left].map(|waker| waker.0.load(SeqCst));
     assert_eq!(counts, [0, 1, 0]);
+}
+
+/// The runtime of the fetch is left in the very turn in which the token came.
+#[test]
+fn after_the_token_came() {
+    let runtime = undriven();
+    let (go, came) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (gone, comes) = (Arc::clone(&go), Arc::clone(&came));
+    let fetcher = fetch_fn(move |_| {
+        let (go, came) = (Arc::clone(&gone), Arc::clone(&comes));
+        async move {
+            go.notified().await;
+            came.notify_one();
+            Ok::<_, BoxError>(Token::bearer("abc"))
+        }
+    });
+    let cache = TokenCache::builder(fetcher).refresh(policy()).build();
+    leave_a_flight_on(&runtime, &cache);
+    let (waiting, (sender, receiver)) = (cache.clone(), mpsc::channel());
+    thread::spawn(move || {
+        let mut token = Box::pin(waiting.token());
+        let _ = poll(token.as_mut(), Waker::noop());
+        sender.send(None).unwrap();
+        sender.send(Some(wait(token).map(drop))).unwrap();
+    });
+    assert!(receiver.recv().unwrap().is_none());
+    thread::sleep(Duration::from_millis(20));
+    runtime.block_on(async {
+        // So many that not all have their turn before this task has its own.
+        for _ in 0..200 {
+            tokio::spawn(async {
+                loop {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        go.notify_one();
+        came.notified().await;
+    });
+    assert!(receiver.recv_timeout(ANSWERED).expect("it waits for ever").unwrap().is_ok());
 }

@@ -19,7 +19,7 @@ use super::{
     shards::{Record, Shards},
     slot::{Slot, Verdict},
     state::{Ended, Found, State},
-    sync::{Mutex, MutexGuard, lock, processors},
+    sync::{Mutex, MutexGuard, Ordering, lock, processors},
 };
 use crate::{
     error::{Error, WithCauses},
@@ -114,14 +114,23 @@ impl Core {
 
     /// The resource server rejected this token.
     pub(super) fn reject(&self, token: &Token, here: Option<Id>) -> (Verdict, Option<Up>) {
+        self.give_up_token(|state, now| state.reject(token, here, now))
+    }
+
+    /// This token is revoked.
+    pub(super) fn invalidate(&self, token: &Token, here: Option<Id>) -> (Verdict, Option<Up>) {
+        self.give_up_token(|state, now| state.invalidate(token, here, now))
+    }
+
+    fn give_up_token<R>(&self, give_up: impl FnOnce(&mut State, Duration) -> R) -> R {
         let now = self.clock.now();
         let mut locked = self.lock();
         let before = locked.state.slot.used_id();
-        let rejected = locked.state.reject(token, here, now);
+        let given_up = give_up(&mut locked.state, now);
         if locked.state.slot.used_id() != before {
             self.shards.clear();
         }
-        rejected
+        given_up
     }
 
     /// What came of a rejection. Not logged by `reject`: what that begins has to be tended first.
@@ -137,13 +146,6 @@ impl Core {
         tracing::debug!(target: "tower_oauth", name, "a request is sent again with another token");
     }
 
-    /// This token is revoked.
-    pub(super) fn invalidate(&self, token: &Token, here: Option<Id>) -> (Verdict, Option<Up>) {
-        let now = self.clock.now();
-        self.lock().state.slot.drop_fallback(token.id(), now);
-        self.reject(token, here)
-    }
-
     /// The fetch that brings another token now.
     pub(super) fn refresh(&self, here: Option<Id>) -> Result<Up, Error> {
         let now = self.clock.now();
@@ -155,23 +157,23 @@ impl Core {
         lock(&self.fetcher)(request)
     }
 
-    /// Ends a fetch with its result; does nothing if it was given up meanwhile.
+    /// Ends a fetch with its result.
     ///
-    /// The state changes before a waiter can see the outcome.
+    /// The state changes before a waiter can see the outcome. Gives those who are to be woken, and the
+    /// fetch that takes its place; `None` if it was given up.
     pub(super) fn complete(
         &self,
         flight: &Arc<InFlight>,
         result: Result<Token, Error>,
         called_at: Duration,
         span: &Span,
-    ) -> Woken {
+    ) -> Option<(Woken, Option<Up>)> {
         let (now, jitter) = (self.clock.now(), self.jitter());
         let mut locked = self.lock();
         if !locked.state.take(flight) {
             // The result is dropped after the lock is free: it may run foreign code.
             drop(locked);
-            span.record("outcome", "lost");
-            return Woken::default();
+            return None;
         }
         // Kept until the lock is free: dropping the error may run foreign code too.
         let _last_error = locked.state.slot.pauses.failure().map(|failure| failure.error.clone());
@@ -179,10 +181,16 @@ impl Core {
         let ended = state.complete(flight, result, &self.policy, called_at, now, jitter);
         self.shards.clear();
         drop(locked);
-        let Ended { outcome, suspension, error, refreshes_too_fast, label } = ended;
-        let held_up = suspension.map(|suspension| suspension.end(outcome.clone()));
+        let Ended { outcome, suspension, next, error, refreshes_too_fast, label } = ended;
+        let held_up = suspension.as_ref().map(|suspension| suspension.end(outcome.clone()));
         // First, so that nobody waits for what a subscriber does.
-        let woken = flight.end(outcome).and(held_up.unwrap_or_default());
+        let mut woken = flight.end(outcome).and(held_up.unwrap_or_default());
+        // Whoever waits elsewhere must not depend on that this runtime is driven on. Relaxed: the lock
+        // of the flight, under which they left their wakers, comes after they set it and before this.
+        let waits_elsewhere = |it: &Arc<InFlight>| it.info.is_watched.load(Ordering::Relaxed);
+        if waits_elsewhere(flight) || suspension.as_ref().is_some_and(waits_elsewhere) {
+            woken = Woken::default();
+        }
         span.record("outcome", label);
         span.record("ms", now.saturating_sub(called_at).as_millis() as u64);
         let name = self.name.as_deref();
@@ -203,7 +211,7 @@ impl Core {
                  does another process use this client, so that each new token ends the one before?"
             );
         }
-        woken
+        Some((woken, next))
     }
 
     /// Ends a flight without a result, for this reason.

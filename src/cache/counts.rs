@@ -60,7 +60,9 @@ pub struct Counts {
     pub flights_lost: u64,
     /// How long all fetches took that returned a token or failed.
     pub fetch_time: Duration,
-    /// How often a caller had to wait for a fetch; each caller that shares one counts.
+    /// How often a caller asked for a token, and a fetch was needed before there was one; each caller
+    /// that shares one counts, even if it does not wait, as in
+    /// [`try_authorization`](crate::TokenCache::try_authorization).
     pub waits: u64,
     /// How often a token that was due for refresh was handed out.
     pub stale_served: u64,

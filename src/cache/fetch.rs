@@ -62,7 +62,7 @@ impl Here {
                         give_up(&core, &flight, Outcome::Lost);
                     });
                 }
-                None => watch(core, &flight),
+                None => _ = watch(core, &flight),
             }
         }
         self.watch(core, &flight);
@@ -84,8 +84,8 @@ impl Here {
     }
 
     /// Sees to it that a flight that runs elsewhere ends: nobody may drive its runtime. Here, where
-    /// its tasks run too, its own timeout does.
-    pub(super) fn watch(&self, core: &Arc<Core>, flight: &Arc<InFlight>) {
+    /// its tasks run too, its own timeout does. False if that is so, or somebody has seen to it before.
+    pub(super) fn watch(&self, core: &Arc<Core>, flight: &Arc<InFlight>) -> bool {
         let info = &flight.info;
         // Workers drive their runtime by themselves. On a current-thread runtime whoever is not a
         // task may only have entered it, and be all alone.
@@ -93,10 +93,7 @@ impl Here {
             info.runtime == Some(here.id())
                 && (here.runtime_flavor() != RuntimeFlavor::CurrentThread || try_id().is_some())
         });
-        // Relaxed: it decides only who of several asks the watch, not what anybody sees.
-        if !is_here {
-            watch(core, flight);
-        }
+        !is_here && watch(core, flight)
     }
 }
 
@@ -115,13 +112,16 @@ fn span(core: &Core, reason: RefreshReason) -> Span {
     span
 }
 
-fn watch(core: &Arc<Core>, flight: &Arc<InFlight>) {
+fn watch(core: &Arc<Core>, flight: &Arc<InFlight>) -> bool {
+    // Relaxed: it decides who of several asks the watch. `Core::complete` says why that is enough for
+    // what it reads there.
     if flight.info.is_watched.swap(true, Ordering::Relaxed) {
-        return;
+        return false;
     }
     let (overdue_at, core, flight) =
         (flight.info.overdue_at, Arc::downgrade(core), Arc::downgrade(flight));
     watch::at(overdue_at, move || give_up(&core, &flight, Outcome::Overdue));
+    true
 }
 
 fn give_up(core: &Weak<Core>, flight: &Weak<InFlight>, why: Outcome<Result<Arc<Held>, Error>>) {
@@ -139,31 +139,37 @@ fn address(core: &Arc<Core>) -> usize {
     Arc::as_ptr(core) as usize
 }
 
-/// The obligation to end a flight. If it is dropped before, as with the runtime, the flight is
-/// lost.
+/// The obligation to end a flight, and to say in its span how it ended. If it is dropped before, as
+/// with the runtime, the flight is lost.
 struct Completer {
     core: Weak<Core>,
     flight: Arc<InFlight>,
     launched_at: Duration,
+    /// None once it says so.
     span: Span,
 }
 
 impl Completer {
     /// Ends the flight with an error of its supervisor.
-    async fn fail(self, kind: ErrorKind) {
+    async fn fail(mut self, kind: ErrorKind) {
         let Some(core) = self.core.upgrade() else { return };
-        let woken =
-            core.complete(&self.flight, Err(Error::new(kind)), self.launched_at, &self.span);
+        let error = Err(Error::new(kind));
+        let completed = core.complete(&self.flight, error, self.launched_at, &self.span);
         drop(core);
+        let Some((woken, _)) = completed else { return };
+        self.span = Span::none();
         woken.wake().await;
     }
 }
 
 impl Drop for Completer {
     fn drop(&mut self) {
+        self.span.record("outcome", "lost");
         // Without a core nobody waits, but for the fetch itself, which its drop has ended.
         if let Some(core) = self.core.upgrade() {
             core.give_up(&self.flight, Outcome::Lost);
+            let took = core.clock.now().saturating_sub(self.launched_at);
+            self.span.record("ms", took.as_millis() as u64);
         }
     }
 }
@@ -173,7 +179,7 @@ impl Drop for Completer {
 /// The fetch is a task of its own, so that one that blocks its thread cannot keep this one from
 /// noticing, and tokio catches its panic.
 async fn supervise(
-    completer: Completer,
+    mut completer: Completer,
     request: TokenRequest,
     fetching_for: Vec<usize>,
     limit: Duration,
@@ -189,10 +195,13 @@ async fn supervise(
         Poll::Pending => limit.as_mut().poll(cx).map(|()| None),
     });
     match ended.await {
-        Some(Ok(woken)) => woken.wake().await,
+        Some(Ok(Some(woken))) => {
+            completer.span = Span::none();
+            woken.wake().await;
+        }
         Some(Err(error)) if error.is_panic() => completer.fail(ErrorKind::Panicked).await,
-        // The runtime is shutting down.
-        Some(Err(_)) => {}
+        // It was given up, or the runtime is shutting down.
+        Some(Ok(None) | Err(_)) => {}
         None => {
             // First, so that it is gone when the waiters go on.
             fetch.abort();
@@ -202,7 +211,7 @@ async fn supervise(
 }
 
 /// Calls the fetcher, and ends the flight in the very poll in which it gave a token: between the
-/// two a request would be sent with the old one. Gives those who are to be woken.
+/// two a request would be sent with the old one. Gives those who are to be woken; `None` if it was given up.
 ///
 /// It waits for its own flight too. So whoever ends that, such as the last handle, ends this.
 async fn fetch(
@@ -210,8 +219,8 @@ async fn fetch(
     flight: Arc<InFlight>,
     request: TokenRequest,
     span: Span,
-) -> Woken {
-    let Some(this) = core.upgrade() else { return Woken::default() };
+) -> Option<Woken> {
+    let this = core.upgrade()?;
     let called_at = this.clock.now();
     let mut fetching = this.fetch(request);
     // Held weakly while it waits, so that the cache can end with its last handle.
@@ -222,11 +231,8 @@ async fn fetch(
         Poll::Pending => end.poll(cx).map(|_| None),
     });
     let result: Option<Result<Token, Error>> = result.await;
-    match (result, core.upgrade()) {
-        (Some(result), Some(core)) => core.complete(&flight, result, called_at, &span),
-        _ => {
-            span.record("outcome", "lost");
-            Woken::default()
-        }
-    }
+    let core = core.upgrade()?;
+    let (woken, next) = core.complete(&flight, result?, called_at, &span)?;
+    next.map(|next| Here::find().tend(&core, next));
+    Some(woken)
 }

@@ -61,13 +61,14 @@ impl Pauses {
         now < self.pause_until || self.cooldown(now).is_some()
     }
 
-    /// A fetch that was started at `started_at` failed. Gives the error as everybody gets it: it
-    /// counts down until the next attempt. `jitter` is from 0 to 1.
+    /// A fetch that was started at `started_at` failed; `None` if the next one need not wait, unless
+    /// the endpoint asked for that. Gives the error as everybody gets it: it counts down until the
+    /// next attempt. `jitter` is from 0 to 1.
     pub(super) fn failed(
         &mut self,
         error: &Error,
         clock: &Arc<dyn Clock>,
-        started_at: Duration,
+        started_at: Option<Duration>,
         now: Duration,
         jitter: f64,
     ) -> Error {
@@ -78,10 +79,14 @@ impl Pauses {
             Some(last) => (last.count, 0),
             None => (0, 0),
         };
-        // A fetch that hung for long has waited already.
-        let back_off = started_at.saturating_add(back_off(is_denied, alike, jitter));
         let asked = error.asked_to_wait().unwrap_or_default().min(FIVE_MINUTES);
-        let until = back_off.max(now.saturating_add(asked.max(SECOND / 2)));
+        let until = match started_at {
+            // A fetch that hung for long has waited already.
+            Some(at) => at
+                .saturating_add(back_off(is_denied, alike, jitter))
+                .max(now.saturating_add(asked.max(SECOND / 2))),
+            None => now.saturating_add(asked),
+        };
         let clock = Arc::clone(clock);
         let left: TimeLeft = Arc::new(move || until.saturating_sub(clock.now()));
         let error = error.with_time_left(left);
@@ -89,7 +94,7 @@ impl Pauses {
             error: error.clone(),
             at: now,
             count: count.saturating_add(1),
-            alike: alike.saturating_add(1),
+            alike: alike.saturating_add(u32::from(started_at.is_some())),
             cooldown_until: until,
         });
         error

@@ -108,7 +108,12 @@ impl Slot {
 
     /// The token that is used, usable or not; none while it is suspended.
     fn used(&self) -> Option<Arc<Held>> {
-        let newest = self.newest.as_ref().filter(|_| !self.suspension.is_on())?;
+        self.chosen().filter(|_| !self.suspension.is_on())
+    }
+
+    /// The token that is used unless it is suspended.
+    fn chosen(&self) -> Option<Arc<Held>> {
+        let newest = self.newest.as_ref()?;
         match &self.fallback {
             Some(fallback) if fallback.is_used => Some(Arc::new(fallback.used(newest))),
             _ => Some(Arc::clone(newest)),
@@ -232,27 +237,34 @@ impl Slot {
         self.is_bad = false;
     }
 
-    /// A fetch that was started at `started_at` failed. Gives the error as everybody gets it.
+    /// Whether what was there when a fetch for a stale token began has run out.
+    pub(super) fn has_run_out(&self, now: Duration) -> bool {
+        self.chosen().is_some_and(|held| !held.is_usable(now))
+    }
+
+    /// Whether the newest token was rejected since then, and is still all that there is.
+    pub(super) fn is_rejected_since(&self, since: Duration) -> bool {
+        let is_later = self.rejected_at.is_some_and(|at| at > since);
+        self.suspension.is_on() || (self.is_bad && self.fallback.is_none() && is_later)
+    }
+
+    /// A fetch failed; see [`Pauses::failed`]. Gives the error as everybody gets it.
     pub(super) fn fail(
         &mut self,
         error: &Error,
-        started_at: Duration,
+        started_at: Option<Duration>,
         now: Duration,
         jitter: f64,
     ) -> Error {
-        self.suspension.end(now);
+        // It goes on if the next fetch is made at once: that is for the rejection too.
+        if started_at.is_some() {
+            self.suspension.end(now);
+        }
         self.pauses.failed(error, &self.clock, started_at, now, jitter)
     }
 
-    /// The resource server rejected the token `id`. Whether a fetch `is_up`, or one `can_begin`, says
-    /// whether the token can be replaced.
-    pub(super) fn reject(
-        &mut self,
-        id: u64,
-        is_up: bool,
-        can_begin: bool,
-        now: Duration,
-    ) -> Verdict {
+    /// The resource server rejected the token `id`, which a fetch can replace now, or not.
+    pub(super) fn reject(&mut self, id: u64, can_replace: bool, now: Duration) -> Verdict {
         self.settle(now);
         let fallback = self.fallback.take_if(|fallback| fallback.held.token.id() == id);
         let newest = self.newest.as_ref().filter(|held| held.is_usable(now));
@@ -271,18 +283,15 @@ impl Slot {
             fallback.fall_back(now);
             return Verdict::Superseded;
         }
-        if !is_up && (self.pauses.ignores_rejections(now) || !can_begin) {
+        if !can_replace {
             return Verdict::Ignored;
         }
         if self.suspension.begin(now) { Verdict::Suspended } else { Verdict::Refresh }
     }
 
     /// The token `id` is revoked, and not just not accepted yet: there is nothing to fall back on.
-    pub(super) fn drop_fallback(&mut self, id: u64, now: Duration) {
-        self.settle(now);
-        // It stays if nothing can be fetched now: what is revoked must not be used in its place.
-        let is_newest = self.newest.as_ref().is_some_and(|held| held.token.id() == id);
-        if is_newest && !self.pauses.ignores_rejections(now) {
+    pub(super) fn drop_fallback(&mut self, id: u64) {
+        if self.newest.as_ref().is_some_and(|held| held.token.id() == id) {
             self.fallback = None;
         }
     }

@@ -31,8 +31,6 @@ pub(super) struct State {
     in_flight: Option<Arc<InFlight>>,
     /// What those wait for who have no token because it is suspended.
     suspension: Option<Arc<InFlight>>,
-    /// Somebody without a usable token waits for a fetch that began for a stale one.
-    is_joined: bool,
     /// When a fetch was last lost.
     lost_at: Option<Instant>,
 }
@@ -48,6 +46,8 @@ pub(super) struct Ended {
     pub(super) outcome: Outcome<Result<Arc<Held>, Error>>,
     /// The suspension that ends with it.
     pub(super) suspension: Option<Arc<InFlight>>,
+    /// The fetch that takes its place, and has to be launched.
+    pub(super) next: Option<Up>,
     /// To be logged.
     pub(super) error: Option<Error>,
     pub(super) refreshes_too_fast: bool,
@@ -63,7 +63,6 @@ impl State {
             fetch_timeout: policy.timeout().min(YEAR),
             in_flight: None,
             suspension: None,
-            is_joined: false,
             lost_at: None,
         }
     }
@@ -106,11 +105,7 @@ impl State {
             return Ok(Found::Usable(held, refresh));
         }
         let up = match &self.in_flight {
-            Some(flight) => {
-                let is_stale = flight.info.reason == RefreshReason::Stale;
-                self.is_joined |= is_stale && !self.slot.suspension.is_on();
-                Ok(Up::joined(flight))
-            }
+            Some(flight) => Ok(Up::joined(flight)),
             None => self.begin(None, here, now),
         };
         self.counts.waits += u64::from(up.is_ok());
@@ -134,12 +129,31 @@ impl State {
         here: Option<Id>,
         now: Duration,
     ) -> (Verdict, Option<Up>) {
-        let verdict = self.slot.reject(token.id(), self.is_fetching(), here.is_some(), now);
+        let verdict = self.slot.reject(token.id(), self.can_replace(here, now), now);
         self.counts.rejections += 1;
         self.counts.rejections_ignored += u64::from(verdict == Verdict::Ignored);
         let up = (verdict == Verdict::Refresh && !self.is_fetching())
             .then(|| self.begin(Some(RefreshReason::Rejected), here, now).ok());
         (verdict, up.flatten())
+    }
+
+    /// This token is revoked, and not just not accepted yet.
+    pub(super) fn invalidate(
+        &mut self,
+        token: &Token,
+        here: Option<Id>,
+        now: Duration,
+    ) -> (Verdict, Option<Up>) {
+        // Otherwise the token before it stays: what is revoked must not be used in its place.
+        if self.can_replace(here, now) {
+            self.slot.drop_fallback(token.id());
+        }
+        self.reject(token, here, now)
+    }
+
+    /// Whether a fetch is up that can replace a rejected token, or can begin.
+    fn can_replace(&self, here: Option<Id>, now: Duration) -> bool {
+        self.is_fetching() || (here.is_some() && !self.slot.pauses.ignores_rejections(now))
     }
 
     /// The fetch that brings another token now, whatever the cooldown says.
@@ -167,7 +181,6 @@ impl State {
         let flight = self.flight(request.reason, here, self.fetch_timeout);
         self.counts.fetches.count(request.reason);
         self.in_flight = Some(Arc::clone(&flight));
-        self.is_joined = false;
         let begun = Begun { flight: Arc::clone(&flight), request };
         Ok(Up { flight, begun: Some(begun), patience: None })
     }
@@ -210,6 +223,7 @@ impl State {
         let mut ended = Ended {
             outcome: Outcome::Lost,
             suspension: self.suspension.take(),
+            next: None,
             error: None,
             refreshes_too_fast: false,
             label: "token",
@@ -221,8 +235,7 @@ impl State {
                 self.counts.same_again += 1;
                 ended.label = "same_again";
             }
-            if lived.is_some() && self.slot.suspension.is_on() && !by_rejection {
-                // It was asked for before the rejection: those who wait ask once more.
+            if lived.is_some() && !by_rejection && self.slot.is_rejected_since(called_at) {
                 return Ok(None);
             }
             let since_call = now.saturating_sub(called_at);
@@ -233,16 +246,22 @@ impl State {
             ended.label = self.counts.failures.count(error.kind());
         }
         match landed {
-            Ok(None) => {}
+            // It was asked for before the rejection, so it is asked for once more, for that.
+            Ok(None) => {
+                ended.next =
+                    self.begin(Some(RefreshReason::Rejected), flight.info.runtime, now).ok();
+            }
             Ok(Some(held)) => {
                 ended.outcome = Outcome::Done(Ok(held));
                 ended.refreshes_too_fast = by_rejection && self.slot.pauses.are_too_fast();
             }
             // Whoever is left with nothing must not get the error of a fetch that was begun long
             // ago, perhaps before the process was frozen: they begin one of their own.
-            Err(error) if self.is_joined => ended.error = Some(error),
+            Err(error) if reason == RefreshReason::Stale && self.slot.has_run_out(now) => {
+                ended.error = Some(self.slot.fail(&error, None, now, jitter));
+            }
             Err(error) => {
-                let error = self.slot.fail(&error, called_at, now, jitter);
+                let error = self.slot.fail(&error, Some(called_at), now, jitter);
                 ended.outcome = Outcome::Done(Err(error.clone()));
                 ended.error = Some(error);
             }

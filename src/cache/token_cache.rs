@@ -212,8 +212,8 @@ impl TokenCache {
     ///
     /// It takes the token of the fetch that is in progress. If there is none, or it fails, or it
     /// brings the token that was held before, it makes one fetch more, with
-    /// [`RefreshReason::Requested`](crate::RefreshReason::Requested), even in the cooldown after a
-    /// failure. Calls at the same time share it, and calls within a second of a success get that
+    /// [`RefreshReason::Requested`](crate::RefreshReason::Requested) (or `Rejected` if the token is
+    /// suspended), even in the cooldown after a failure. Calls at the same time share it, and calls within a second of a success get that
     /// token.
     ///
     /// # Errors
@@ -240,8 +240,8 @@ impl TokenCache {
         let (verdict, refresh) = core.invalidate(token, here.id());
         refresh.map(|refresh| here.tend(core, refresh));
         core.log_rejection(verdict);
-        if verdict == Verdict::Suspended {
-            // Polled once, the fetch that replaces it goes on by itself.
+        if verdict == Verdict::Suspended && here.id().is_some() {
+            // Polled once, the fetch that replaces it goes on by itself. Without a runtime it is up.
             let _ = self.poll_once();
         }
         matches!(verdict, Verdict::Suspended | Verdict::Refresh)

@@ -49,10 +49,11 @@ impl Waiting {
     /// The token of the flight, or its error; `None` if there is none to wait for any more.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Arc<Held>>, Error>> {
         let Some(waiter) = &mut self.waiter else { return Poll::Ready(Ok(None)) };
-        let polled = waiter.poll(cx);
-        if polled.is_pending() {
-            // It may have been moved to another runtime since it was polled last.
-            Here::find().watch(&self.core, waiter.flight());
+        let mut polled = waiter.poll(cx);
+        // It may have been moved to another runtime since it was polled last. If that is news, the
+        // flight may have ended before it was told.
+        if polled.is_pending() && Here::find().watch(&self.core, waiter.flight()) {
+            polled = waiter.poll(cx);
         }
         let outcome = ready!(polled);
         self.waiter = None;

@@ -21,8 +21,6 @@ pub(crate) struct Flight {
     pub(crate) is_asked: bool,
     /// When those who wait because the token is suspended stop waiting for it.
     pub(crate) suspended_until: Option<Instant>,
-    /// Somebody without a usable token waits for it, and it began for a stale one.
-    pub(crate) is_joined: bool,
     /// When it ended without a result, of which the cache may not have heard yet.
     pub(crate) dropped_at: Option<Duration>,
 }
@@ -51,7 +49,6 @@ impl Model {
             timeout_at: Instant::now() + secs(30),
             is_asked: false,
             suspended_until: None,
-            is_joined: false,
             dropped_at: None,
         });
     }
@@ -93,21 +90,31 @@ impl Model {
     pub(crate) fn failed(&mut self, is_denied: bool, retry_after: Duration, now: Duration) {
         self.settle(now);
         let Some(flight) = self.flight.take() else { return };
-        if flight.is_joined {
-            return;
+        let chosen = match &self.fallback {
+            Some(fallback) if self.is_bad => Some(&fallback.held),
+            _ => self.newest.as_ref(),
+        };
+        // Whoever is left with nothing begins another one.
+        let at_once = flight.reason == RefreshReason::Stale
+            && chosen.is_some_and(|held| now >= held.usable_until);
+        if !at_once {
+            self.end_suspension(now);
         }
-        self.end_suspension(now);
         // An outage says nothing about the denial after it.
         let before = self.failure;
         let alike = before.filter(|it| it.is_denied == is_denied).map_or(0, |it| it.alike);
         let (factor, longest) = if is_denied { (4u32, 300) } else { (2, 30) };
         let full = secs(u64::from(factor.pow(alike.min(8)).min(longest)));
         let back_off = flight.began_at + full / 2 * (1 + self.chance);
+        let cooldown_until = match at_once {
+            true => now + retry_after.min(secs(300)),
+            false => back_off.max(now + retry_after.clamp(ms(500), secs(300))),
+        };
         self.failure = Some(Failure {
             is_denied,
             count: before.map_or(0, |it| it.count) + 1,
-            alike: alike + 1,
-            cooldown_until: back_off.max(now + retry_after.clamp(ms(500), secs(300))),
+            alike: alike + u32::from(!at_once),
+            cooldown_until,
         });
     }
 
@@ -119,10 +126,13 @@ impl Model {
         let is_suspended = self.suspended_since.is_some();
         let secret = token.expose_secret();
         let same = self.newest.as_ref().filter(|newest| newest.secret() == secret);
-        if same.is_some() && is_suspended && !by_rejection {
-            // Whoever waits asks once more.
+        let is_rejected_since = is_suspended
+            || (self.is_bad
+                && self.fallback.is_none()
+                && self.rejected_at.is_some_and(|at| at > began_at));
+        if same.is_some() && !by_rejection && is_rejected_since {
             self.flight = None;
-            return;
+            return self.begin(RefreshReason::Rejected, now);
         }
         let lived = same.map(|same| now - same.born_at);
         let new = Held::new(token, lived, self.chance, began_at, now);

@@ -45,6 +45,7 @@ pub(crate) struct Model {
     pub(crate) refreshes: usize,
     pub(crate) refreshed_at: Duration,
     pub(crate) pause_until: Duration,
+    pub(crate) rejected_at: Option<Duration>,
     pub(crate) landed_at: Option<Duration>,
     pub(crate) violations: Vec<String>,
 }
@@ -65,6 +66,7 @@ impl Model {
             refreshes: 0,
             refreshed_at: Duration::ZERO,
             pause_until: Duration::ZERO,
+            rejected_at: None,
             landed_at: None,
             violations: Vec::new(),
         }
@@ -126,6 +128,7 @@ impl Model {
         if !is_usable || !(is_newest || was_used) {
             return Verdict::Another;
         }
+        self.rejected_at = Some(now);
         let was_bad = mem::replace(&mut self.is_bad, true);
         if let Some(fallback) = &mut self.fallback {
             if !was_bad {
@@ -159,7 +162,7 @@ impl Model {
         self.settle(now);
         let is_newest = self.newest.as_ref().is_some_and(|newest| newest.id() == id);
         // Where nothing can be fetched now, the one before is better than what is revoked.
-        if is_newest && !self.is_quiet(now) {
+        if is_newest && (self.flight.is_some() || !self.is_quiet(now)) {
             self.fallback = None;
         }
         let verdict = self.rejected(id, now);

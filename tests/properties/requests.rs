@@ -89,7 +89,6 @@ impl Model {
         // Whoever joins waits for the same timer, which a machine that sleeps holds up.
         let until = &mut flight.suspended_until;
         wait.until = is_suspended.then(|| *until.get_or_insert_with(|| Instant::now() + left));
-        flight.is_joined |= flight.reason == RefreshReason::Stale && !is_suspended;
     }
 
     fn reason_to_wait(&self) -> RefreshReason {

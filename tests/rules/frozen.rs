@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http::{HeaderValue, StatusCode, header::RETRY_AFTER};
 use tokio::{task::JoinSet, time::sleep};
 use tower_oauth::{
     Error, RefreshReason, TokenCache,
@@ -59,7 +60,7 @@ async fn if_the_endpoint_is_down_there_is_one_fetch_more_and_a_cooldown() {
     assert_eq!(server.token_requests(), 3);
     assert!(ask(&cache, 100).await.iter().all(Result::is_err));
     assert_eq!(server.token_requests(), 3);
-    assert_eq!(cache.status().failures, 1);
+    assert_eq!(cache.status().failures, 2);
 }
 
 /// Who did not wait for it is told of the failure by nobody, and by its cooldown.
@@ -88,4 +89,48 @@ async fn whoever_has_a_token_does_not_join() {
     assert_eq!(cache.status().failures, 1);
     assert!(ask(&cache, 100).await.iter().all(Result::is_ok));
     assert_eq!(server.token_requests(), 2, "in the cooldown");
+}
+
+/// Nor who waits because the stale token was rejected meanwhile.
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_the_replacement_of_a_rejected_token_does_not_get_its_error() {
+    let server = server(HOUR, ms(50));
+    let clock = TokioClock::new();
+    let cache = cache(server.fetcher()).clock(clock.clone()).build();
+    let token = cache.token().await.unwrap();
+    sleep(cache.status().refresh_in.unwrap()).await;
+    server.token_endpoint().next(ResponseTemplate::connection_dropped().after(secs(1)));
+    cache.token().await.unwrap();
+    sleep(ms(1)).await;
+    assert!(cache.invalidate(&token));
+    let asked = ask(&cache, 100);
+    let (results, ()) = tokio::join!(asked, async {
+        sleep(ms(1)).await;
+        clock.suspend(2 * HOUR);
+    });
+    assert!(results.iter().all(Result::is_ok));
+    let expected = [RefreshReason::Cold, RefreshReason::Stale, RefreshReason::Expired];
+    assert_eq!(reasons(&server), expected);
+}
+
+/// Its failure is one all the same, and the time that the endpoint asks for is kept.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_is_told_to_come_later_is_not_repeated() {
+    let server = server(HOUR, ms(50));
+    let cache = cache(server.fetcher()).build();
+    cache.warm_up().await.unwrap();
+    let status = cache.status();
+    sleep(status.usable_for.unwrap() - ms(500)).await;
+    let busy = ResponseTemplate::status(StatusCode::SERVICE_UNAVAILABLE);
+    server.token_endpoint().next(busy.header(RETRY_AFTER, HeaderValue::from(120)).after(secs(1)));
+    cache.token().await.unwrap();
+    sleep(ms(600)).await;
+    assert!(ask(&cache, 10).await.iter().all(Result::is_err));
+    let status = cache.status();
+    assert_eq!((status.failures, status.is_ready()), (1, false));
+    sleep(secs(119)).await;
+    assert!(ask(&cache, 10).await.iter().all(Result::is_err));
+    assert_eq!(server.token_requests(), 2);
+    sleep(secs(1)).await;
+    assert!(ask(&cache, 10).await.iter().all(Result::is_ok));
 }

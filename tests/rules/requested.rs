@@ -194,18 +194,24 @@ async fn a_refresh_and_a_rejection_do_not_ask_again_and_again() {
     assert_eq!(reasons(&server), [Cold, Requested, Rejected]);
 }
 
-/// Nobody waited for the replacement of the rejected token, so it is used again after five seconds.
+/// The fetch that was up began before, and brings the same token.
 #[tokio::test(start_paused = true)]
-async fn a_refresh_after_a_suspension_was_requested() {
-    let server = server(HOUR, ms(50));
-    let cache = warm(&server).await;
-    sleep(cache.status().refresh_in.unwrap()).await;
-    server.token_endpoint().next(token_1_again());
-    let token = cache.token().await.unwrap();
-    assert!(cache.invalidate(&token), "while it is refreshed");
-    sleep(secs(5)).await;
-    assert_eq!(refresh(&cache).await, "token-2");
-    assert_eq!(reasons(&server), [Cold, Stale, Requested]);
+async fn the_replacement_of_an_invalidated_token_is_asked_for_once_more() {
+    for traffic in [true, false] {
+        let server = server(HOUR, secs(1));
+        let cache = warm(&server).await;
+        sleep(cache.status().refresh_in.unwrap()).await;
+        server.token_endpoint().next(token_1_again().after(secs(6)));
+        let token = cache.token().await.unwrap();
+        sleep(ms(10)).await;
+        assert!(cache.invalidate(&token));
+        if traffic {
+            assert_eq!(used(&cache).await, "token-1", "after five seconds it is used again");
+        }
+        sleep(secs(8)).await;
+        assert_eq!(reasons(&server), [Cold, Stale, Rejected]);
+        assert_eq!(cache.try_authorization().unwrap(), "Bearer token-2");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -282,12 +288,6 @@ async fn where_rejections_are_ignored_the_token_before_an_invalidated_one_is_use
     assert_eq!(used(&cache).await, "token-1");
 }
 
-/// Where nothing can be fetched, nothing is given up.
-#[test]
-fn outside_a_runtime_an_invalidated_token_stays() {
-    let server = AuthorizationServer::new();
-    let cache = cache(server.fetcher()).build();
-    let token = runtime().block_on(cache.token()).unwrap();
 /// It gives the newest token, although the one before is used in its place.
 #[tokio::test(start_paused = true)]
 async fn a_refresh_is_not_content_with_the_fallback() {
@@ -310,6 +310,12 @@ async fn a_refresh_is_not_content_with_the_fallback() {
     assert_eq!(reasons(&server).last(), Some(&Requested));
 }
 
+/// Where nothing can be fetched, nothing is given up.
+#[test]
+fn outside_a_runtime_an_invalidated_token_stays() {
+    let server = AuthorizationServer::new();
+    let cache = cache(server.fetcher()).build();
+    let token = runtime().block_on(cache.token()).unwrap();
     assert!(!cache.invalidate(&token));
     assert_eq!(cache.try_authorization().unwrap(), "Bearer token-1");
     assert_eq!(cache.status().state, TokenState::Fresh);

@@ -123,8 +123,8 @@ impl<S: TokenStore> Entry<S> {
         token
     }
 
-    /// The failure of another process, if it can be read.
-    pub(super) fn failure(&self, value: &[u8], left: Duration) -> Option<Error> {
+    /// The failure of another process, and the number of its fetch, if it can be read.
+    pub(super) fn failure(&self, value: &[u8], left: Duration) -> Option<(u64, Error)> {
         let text = self.shared.keys.open(&self.name, value)?;
         self.known.failures.fetch_add(1, Ordering::Relaxed);
         read_failure(&text, left.min(LONGEST_FAILURE))
@@ -163,7 +163,9 @@ impl<S: TokenStore> Entry<S> {
     pub(super) async fn fail(&self, number: u64, error: &Error) {
         let before = self.known.failures.fetch_add(1, Ordering::Relaxed);
         let keep = (FIRST_FAILURE * 2_u32.saturating_pow(before.min(8))).min(LONGEST_FAILURE);
-        let Some(value) = self.shared.keys.seal(&self.name, &write_failure(error)) else { return };
+        let Some(value) = self.shared.keys.seal(&self.name, &write_failure(number, error)) else {
+            return;
+        };
         // The claim lasts a little longer than the failure: a large fleet, in which somebody always
         // wants a token, leaves an endpoint that is down alone for that time too.
         let claim = keep * 3 / 2;

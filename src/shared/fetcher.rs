@@ -110,9 +110,11 @@ async fn look<S: TokenStore>(entry: &Entry<S>, request: &TokenRequest) -> Found 
             }
             Looked::Failed { .. } if look.despite_failure => return Found::NoStore,
             Looked::Failed { value, left } => match entry.failure(&value, left) {
-                Some(error) => return Found::Failure(error),
-                // What cannot be read counts as nothing.
-                None => look.despite_failure = true,
+                Some((number, error)) if !is_requested || number > look.newer_than => {
+                    return Found::Failure(error);
+                }
+                // What cannot be read counts as nothing, and so does what is not new enough.
+                _ => look.despite_failure = true,
             },
             Looked::Claimed(number) => return Found::Claim(number),
             Looked::Taken(number) => {
@@ -120,7 +122,7 @@ async fn look<S: TokenStore>(entry: &Entry<S>, request: &TokenRequest) -> Found 
                     look.newer_than = look.newer_than.max(number);
                     is_new_enough = true;
                 }
-                // That fetch is new enough, and so is its failure.
+                // If that fetch fails, its number tells whether the failure is new enough.
                 look.despite_failure = false;
                 // Shortened at random, so that a fleet does not look in step.
                 sleep(poll.mul_f64(1.0 - 0.3 * fastrand::f64())).await;

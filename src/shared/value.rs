@@ -67,13 +67,17 @@ pub(super) fn read_token(text: &[u8], left: Duration) -> Option<Token> {
 
 #[derive(Serialize, Deserialize)]
 struct FailureText {
+    /// The number of the fetch; 0 in what an older version wrote.
+    #[serde(default)]
+    number: u64,
     is_denied: bool,
     code: Option<String>,
     said: String,
 }
 
-pub(super) fn write_failure(error: &Error) -> Vec<u8> {
+pub(super) fn write_failure(number: u64, error: &Error) -> Vec<u8> {
     let text = FailureText {
+        number,
         is_denied: error.kind() == ErrorKind::Denied,
         code: error.oauth_code().map(str::to_owned),
         said: WithCauses(error).to_string(),
@@ -81,14 +85,15 @@ pub(super) fn write_failure(error: &Error) -> Vec<u8> {
     serde_json::to_vec(&text).unwrap_or_default()
 }
 
-/// The error of another process, and how long it keeps others from fetching.
-pub(super) fn read_failure(text: &[u8], left: Duration) -> Option<Error> {
-    let FailureText { is_denied, code, said } = serde_json::from_slice(text).ok()?;
+/// The number of another process's fetch, and its error, which says how long it keeps others from
+/// fetching.
+pub(super) fn read_failure(text: &[u8], left: Duration) -> Option<(u64, Error)> {
+    let FailureText { number, is_denied, code, said } = serde_json::from_slice(text).ok()?;
     let kind = if is_denied { ErrorKind::Denied } else { ErrorKind::Unavailable };
     let said = format!("another process that shares the token was told: {said}");
-    let error = Error::new(kind).with_retry_after(left).with_description(said);
-    Some(match code {
-        Some(code) => error.with_oauth_code(code),
-        None => error,
-    })
+    let mut error = Error::new(kind).with_retry_after(left).with_description(said);
+    if let Some(code) = code {
+        error = error.with_oauth_code(code);
+    }
+    Some((number, error))
 }

@@ -156,6 +156,44 @@ async fn a_refresh_that_is_asked_for_does_not_stop_at_a_failure() {
     assert_eq!(fleet[1].refresh().await.unwrap().expose_secret(), "token-1");
 }
 
+/// One process has a wrong secret, and is fetching when another one, whose secret has been corrected,
+/// is told to refresh.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_does_not_stop_at_the_failure_of_a_fetch_that_began_before() {
+    let (server, store) = (server(secs(1000), ms(0)), MemoryStore::new());
+    let denied = ResponseTemplate::oauth_error(StatusCode::UNAUTHORIZED, "invalid_client");
+    server.token_endpoint().next(denied.after(secs(2)));
+    let fleet = replicas(2, &server, &store);
+    let (wrong, corrected) = tokio::join!(fleet[0].token(), async {
+        sleep(secs(1)).await;
+        fleet[1].refresh().await
+    });
+    assert_eq!(wrong.unwrap_err().kind(), ErrorKind::Denied);
+    assert_eq!(corrected.unwrap().expose_secret(), "token-1");
+    assert_eq!(server.token_requests(), 2);
+}
+
+/// However soon it fails.
+#[tokio::test(start_paused = true)]
+async fn refreshes_share_the_failure_of_a_fetch_that_began_after_them() {
+    let (server, store) = (server(secs(1000), ms(0)), MemoryStore::new());
+    let down = ResponseTemplate::status(StatusCode::SERVICE_UNAVAILABLE);
+    server.token_endpoint().always(down.clone()).next(down.after(secs(2)));
+    let fleet = replicas(20, &server, &store);
+    let mut asking = JoinSet::new();
+    for (number, tokens) in fleet.into_iter().enumerate() {
+        asking.spawn(async move {
+            if number == 0 {
+                return tokens.token().await.unwrap_err();
+            }
+            sleep(secs(1)).await;
+            tokens.refresh().await.unwrap_err()
+        });
+    }
+    asking.join_all().await;
+    assert_eq!(server.token_requests(), 2);
+}
+
 /// Requests that have a usable token notice nothing of a store that is dead, slow or back.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_costs_requests_with_a_token_nothing() {

@@ -102,6 +102,25 @@ async fn plaintext_is_for_those_who_say_so() {
     assert_eq!(fetch(&plain, "a").await.1, 1);
 }
 
+/// A fleet changes its program process by process.
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_read_from_an_older_and_a_newer_version() {
+    for other in ["", r#","what_comes_later":1"#] {
+        let text = format!(r#"{{"is_denied":true,"code":"invalid_client","said":"no"{other}}}"#);
+        let store = MemoryStore::new();
+        let look = Look { newer_than: 0, despite_failure: false, claim: secs(3) };
+        let looked = store.look_or_claim("a", look).await.unwrap();
+        let Looked::Claimed(number) = looked else { panic!("{looked:?}") };
+        let value = [&[1, 0], text.as_bytes()].concat();
+        store.fail("a", number, &value, secs(1), secs(1)).await.unwrap();
+        let layer = SharedTokens::plaintext_on_purpose(store).named("a");
+        let fetcher = fetch_fn(|_| async { Ok::<_, BoxError>(Token::bearer(SECRET)) });
+        let fetcher = ServiceBuilder::new().layer(layer).service(fetcher);
+        let told = fetcher.oneshot(TokenRequest::new(RefreshReason::Cold)).await.unwrap_err();
+        assert_eq!((told.kind(), told.oauth_code()), (ErrorKind::Denied, Some("invalid_client")));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn keys_change_without_a_moment_in_which_somebody_cannot_read() {
     let store = MemoryStore::new();

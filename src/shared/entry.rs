@@ -26,9 +26,13 @@ use crate::{
 pub(super) const CLAIM: Duration = Duration::from_secs(3);
 
 /// How long a failure keeps others from fetching: twice as long each time in a row. If it were
-/// longer, they would notice late that an endpoint is back.
+/// longer, they would notice late that an endpoint is back, or that a secret was wrong in one process
+/// alone.
 const FIRST_FAILURE: Duration = Duration::from_secs(1);
 const LONGEST_FAILURE: Duration = Duration::from_secs(5);
+
+/// An endpoint that asks for it is left alone for longer: up to what a cache by itself would wait.
+const LONGEST_ASKED: Duration = Duration::from_secs(5 * 60);
 
 #[derive(Clone)]
 pub(super) struct Entry<S> {
@@ -127,7 +131,7 @@ impl<S: TokenStore> Entry<S> {
     pub(super) fn failure(&self, value: &[u8], left: Duration) -> Option<(u64, Error)> {
         let text = self.shared.keys.open(&self.name, value)?;
         self.known.failures.fetch_add(1, Ordering::Relaxed);
-        read_failure(&text, left.min(LONGEST_FAILURE))
+        read_failure(&text, left.min(LONGEST_ASKED))
     }
 
     /// Keeps the claim on a fetch for as long as this is polled.
@@ -162,13 +166,16 @@ impl<S: TokenStore> Entry<S> {
     /// Tells the others that a fetch failed.
     pub(super) async fn fail(&self, number: u64, error: &Error) {
         let before = self.known.failures.fetch_add(1, Ordering::Relaxed);
-        let keep = (FIRST_FAILURE * 2_u32.saturating_pow(before.min(8))).min(LONGEST_FAILURE);
+        let usual = (FIRST_FAILURE * 2_u32.saturating_pow(before.min(8))).min(LONGEST_FAILURE);
+        let asked = error.asked_to_wait().unwrap_or_default().min(LONGEST_ASKED);
+        let keep = usual.max(asked);
         let Some(value) = self.shared.keys.seal(&self.name, &write_failure(number, error)) else {
             return;
         };
         // The claim lasts a little longer than the failure: a large fleet, in which somebody always
-        // wants a token, leaves an endpoint that is down alone for that time too.
-        let claim = keep * 3 / 2;
+        // wants a token, leaves an endpoint that is down alone for that time too. Whoever looks in
+        // that time waits, so it does not grow with what the endpoint asked for.
+        let claim = keep + usual / 2;
         self.ask(self.shared.store.fail(&self.name, number, &value, keep, claim)).await;
     }
 

@@ -194,6 +194,32 @@ async fn refreshes_share_the_failure_of_a_fetch_that_began_after_them() {
     assert_eq!(server.token_requests(), 2);
 }
 
+/// A fleet in which somebody always wants a token leaves the endpoint alone for as long as one process.
+#[tokio::test(start_paused = true)]
+async fn all_wait_for_as_long_as_retry_after_asks() {
+    for (asked, waited) in [(120, 120), (10_000, 300)] {
+        let (server, store) = (server(secs(1000), ms(50)), MemoryStore::new());
+        let busy = ResponseTemplate::status(StatusCode::TOO_MANY_REQUESTS).retry_after(asked);
+        server.token_endpoint().next(busy);
+        let fleet = replicas(20, &server, &store);
+        let start = Instant::now();
+        while start.elapsed() < secs(waited - 1) {
+            for (result, took) in ask_all(&fleet).await {
+                let left = result.unwrap_err().retry_after().unwrap();
+                let until = start.elapsed() + left;
+                assert!(until.abs_diff(secs(waited)) <= secs(1), "{until:?}");
+                assert!(took <= secs(1), "{took:?}");
+            }
+            sleep(secs(7)).await;
+        }
+        assert_eq!(server.token_requests(), 1);
+        sleep((start + secs(waited + 1)) - Instant::now()).await;
+        let longest = all_well(&ask_all(&fleet).await);
+        assert!(longest <= secs(1), "{longest:?}");
+        assert_eq!(server.token_requests(), 2);
+    }
+}
+
 /// Requests that have a usable token notice nothing of a store that is dead, slow or back.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_costs_requests_with_a_token_nothing() {

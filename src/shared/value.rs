@@ -51,11 +51,12 @@ pub(super) fn write_token(token: &Token, age: Duration) -> Option<(Zeroizing<Vec
     Some((bytes, kept))
 }
 
-/// The token, with its present age.
+/// The token, with its present age; `None` if nobody can use it.
 pub(super) fn read_token(text: &[u8], left: Duration) -> Option<Token> {
     let text: TokenText<'_> = serde_json::from_slice(text).ok()?;
     let age = text.age.saturating_add(text.kept.saturating_sub(left));
     let mut token = Token::new(&text.scheme, &text.secret).with_age(age);
+    token.header_value().ok()?;
     if let Some(lifetime) = text.lifetime {
         token = token.with_lifetime(lifetime);
     }

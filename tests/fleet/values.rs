@@ -121,6 +121,29 @@ async fn a_failure_is_read_from_an_older_and_a_newer_version() {
     }
 }
 
+/// Whoever fetches such a token shares it with nobody, and nobody takes it from the store.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_no_header_can_carry_counts_as_absent() {
+    let duration = |secs: u64| format!(r#"{{"secs":{secs},"nanos":0}}"#);
+    let text = |secret: &str| {
+        let (kept, age) = (duration(600), duration(0));
+        let times = format!(r#""lifetime":{kept},"refresh_after":null,"kept":{kept},"age":{age}"#);
+        format!(r#"{{"scheme":"Bearer","secret":"{secret}",{times}}}"#)
+    };
+    for (secret, fetches) in [("good", 0), ("two words", 1), ("", 1), ("\\n", 1)] {
+        let store = MemoryStore::new();
+        put(&store, "a", &[&[1, 0], text(secret).as_bytes()].concat()).await;
+        let log = capture_log(async {
+            let (token, made) = fetch(&SharedTokens::plaintext_on_purpose(store), "a").await;
+            assert_eq!(made, fetches, "{secret:?}");
+            token.header_value().unwrap();
+        });
+        let log = log.await;
+        let told = log.matches("a token in the store cannot be read").count();
+        assert_eq!(told, fetches, "{secret:?}: {log}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn keys_change_without_a_moment_in_which_somebody_cannot_read() {
     let store = MemoryStore::new();

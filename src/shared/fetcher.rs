@@ -26,6 +26,10 @@ use crate::{
 const FIRST_POLL: Duration = Duration::from_millis(90);
 const LAST_POLL: Duration = Duration::from_millis(700);
 
+/// How many tokens of a store one search may pass over. It looks again at once after each, and others
+/// do not fetch that fast.
+const MOST_UNWANTED: u32 = 4;
+
 /// A fetcher whose tokens are shared through a store. Made by
 /// [`SharedTokens::named`](super::SharedTokens::named).
 ///
@@ -94,12 +98,17 @@ async fn look<S: TokenStore>(entry: &Entry<S>, request: &TokenRequest) -> Found 
     let mut look = Look { newer_than, despite_failure: is_requested, claim: CLAIM };
     // A fetch that somebody else began before this request does not satisfy it.
     let mut is_new_enough = !is_requested;
-    let mut poll = FIRST_POLL;
+    let (mut poll, mut unwanted) = (FIRST_POLL, 0);
     loop {
         let Some(looked) = entry.look_or_claim(look).await else { return Found::NoStore };
         match looked {
-            // A store that returns what was not asked for would do so forever.
-            Looked::Token { number, .. } if number <= look.newer_than => return Found::NoStore,
+            // A store that returns what was not asked for, or ever more that nobody can use, would do
+            // so forever, and may never let another task have the thread.
+            Looked::Token { number, .. }
+                if number <= look.newer_than || unwanted == MOST_UNWANTED =>
+            {
+                return Found::NoStore;
+            }
             Looked::Token { number, value, left } => {
                 look.newer_than = number;
                 let token = entry.token(&value, left).filter(|_| is_new_enough);
@@ -107,6 +116,7 @@ async fn look<S: TokenStore>(entry: &Entry<S>, request: &TokenRequest) -> Found 
                     entry.got(&token, number, token.age().unwrap_or_default());
                     return Found::Token(token);
                 }
+                unwanted += 1;
             }
             Looked::Failed { .. } if look.despite_failure => return Found::NoStore,
             Looked::Failed { value, left } => match entry.failure(&value, left) {

@@ -23,6 +23,8 @@ pub(crate) enum Mode {
     Hangs,
     /// It gives a token though a newer one is wanted.
     Repeats,
+    /// It gives a newer token each time, and none that can be read.
+    Junk,
 }
 
 #[derive(Clone)]
@@ -54,7 +56,7 @@ impl Faulty {
             Mode::Works(time) => sleep(time).await,
             Mode::Refuses => return Err("connection refused".into()),
             Mode::Hangs => pending().await,
-            Mode::Repeats => {}
+            Mode::Repeats | Mode::Junk => {}
         }
         Ok(())
     }
@@ -63,8 +65,12 @@ impl Faulty {
 impl TokenStore for Faulty {
     async fn look_or_claim(&self, name: &str, look: Look) -> Result<Looked, BoxError> {
         self.work().await?;
-        let repeats = *self.mode.lock().unwrap() == Mode::Repeats;
-        let newer_than = if repeats { 0 } else { look.newer_than };
+        let mode = *self.mode.lock().unwrap();
+        if mode == Mode::Junk {
+            let (number, value) = (look.newer_than + 1, b"junk".to_vec());
+            return Ok(Looked::Token { number, value, left: Duration::from_secs(600) });
+        }
+        let newer_than = if mode == Mode::Repeats { 0 } else { look.newer_than };
         self.store.look_or_claim(name, Look { newer_than, ..look }).await
     }
 

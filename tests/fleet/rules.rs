@@ -20,7 +20,7 @@ use crate::{
     all_well, ask_all, client,
     faulty::{Faulty, Mode},
     get, key, replica, replicas,
-    support::{capture_log, ms, reasons, secs, server},
+    support::{capture_log, in_time, ms, reasons, runtime, secs, server},
 };
 
 async fn secret(tokens: &TokenCache) -> String {
@@ -412,4 +412,16 @@ async fn a_store_that_repeats_itself_is_left_alone() {
     secret(&tokens).await;
     sleep(secs(2)).await;
     assert_eq!(tokens.refresh().await.unwrap().expose_secret(), "token-2");
+}
+
+/// Nor does one that never lets another task have its thread.
+#[test]
+fn a_store_that_has_another_token_each_time_and_none_to_read_is_left_alone() {
+    in_time(|| {
+        runtime().block_on(async {
+            let (server, store) = (server(secs(1000), ms(0)), Faulty::new(Mode::Junk));
+            assert_eq!(secret(&replica(&server, &store)).await, "token-1");
+            assert!(store.asked() <= 10, "{}", store.asked());
+        });
+    });
 }

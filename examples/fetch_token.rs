@@ -149,7 +149,8 @@ async fn run(arguments: &Arguments, out: Arc<Mutex<dyn Write + Send>>) -> Result
         }
     };
     if let Some(response) = &record.response {
-        let odd = odd::findings(response, &places, record.scope().as_deref(), &mask);
+        let asked = record.scope(mask.scope_param());
+        let odd = odd::findings(response, &places, asked.as_deref(), &mask);
         if !odd.is_empty() {
             screen.say(&format!("What is odd about the response\n{}\n", show::list(&odd)));
         }

@@ -44,11 +44,11 @@ impl Record {
         }
     }
 
-    /// The scope that was asked for.
-    pub(crate) fn scope(&self) -> Option<String> {
+    /// The scope that was asked for, in the parameter of this name.
+    pub(crate) fn scope(&self, param: &str) -> Option<String> {
         let (parts, body) = self.request.as_ref()?;
         let mut params = Self::params(parts, body).into_iter();
-        params.find_map(|(name, value)| (name == "scope").then_some(value))
+        params.find_map(|(name, value)| (name == param).then_some(value))
     }
 }
 

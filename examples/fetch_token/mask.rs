@@ -47,6 +47,10 @@ const WITHHELD: &str = "*** (withheld: a secret may be in it)";
 pub(crate) struct Mask {
     /// Names of parameters that are secret in spite of their names.
     private: HashSet<String>,
+    /// Other names of parameters that are not. A field of a response is not public by them.
+    renamed: HashSet<String>,
+    /// What the scope is called in a request, if not that.
+    scope: Option<String>,
     secrets: Vec<String>,
 }
 
@@ -64,13 +68,20 @@ impl Mask {
         if renamed("client_secret").as_deref() == Some("client_id") {
             private.insert("client_id".to_owned());
         }
-        Self { private, secrets: Vec::new() }
+        let public = PUBLIC.into_iter().filter(|name| *name != "client_id");
+        let scope = renamed("scope");
+        Self { private, renamed: public.filter_map(renamed).collect(), scope, secrets: Vec::new() }
+    }
+
+    /// What the scope is called in a request.
+    pub(crate) fn scope_param(&self) -> &str {
+        self.scope.as_deref().unwrap_or("scope")
     }
 
     /// Hides what this request has in its masked places.
     pub(crate) fn hide_request(&mut self, (head, body): &(request::Parts, Bytes)) {
         for (name, value) in Record::params(head, body) {
-            if !self.is_public(&name) {
+            if !self.is_public_param(&name) {
                 self.hide(&value);
             }
         }
@@ -98,8 +109,15 @@ impl Mask {
         self.secrets.push(secret.to_owned());
     }
 
+    /// Whether a field of a response may be shown.
     pub(crate) fn is_public(&self, name: &str) -> bool {
         PUBLIC.contains(&name) && !self.private.contains(name)
+    }
+
+    /// Whether a parameter of a request may be shown.
+    pub(crate) fn is_public_param(&self, name: &str) -> bool {
+        let is_renamed = self.renamed.contains(name) && !self.private.contains(name);
+        is_renamed || self.is_public(name)
     }
 
     /// The text without the lines that must not be shown.

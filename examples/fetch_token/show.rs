@@ -29,7 +29,7 @@ const TELLING: [HeaderName; 10] = [
 
 /// What we sent as this parameter.
 fn param_value(name: &str, text: &str, mask: &Mask) -> String {
-    if mask.is_public(name) { Mask::own(text) } else { masked(text) }
+    if mask.is_public_param(name) { Mask::own(text) } else { masked(text) }
 }
 
 /// What a server sent as this field.
@@ -177,7 +177,7 @@ pub(crate) fn token(
         let _ = writeln!(out, "  refreshed   after {}, or earlier by chance", humane(refresh_in));
         let _ = writeln!(out, "  not sent  after {}", humane(usable_for));
     }
-    let asked = record.scope();
+    let asked = record.scope(mask.scope_param());
     let granted = seen.as_ref().and_then(|seen| text(seen.at("scope")));
     let _ = writeln!(
         out,

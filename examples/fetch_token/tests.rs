@@ -373,3 +373,20 @@ async fn the_scope_that_is_granted() {
     }
     shows_nothing(&said);
 }
+
+/// What is public stays so under another name, unless that is the secret's.
+#[tokio::test]
+async fn a_scope_by_another_name() {
+    let config = format!("{BODY}scope = 'read write'\nrename_param = {{ scope = 'scopes' }}\n");
+    let granted = GOOD.replace('}', r#","scope":"read"}"#);
+    let (said, code) = run_with(&config, &response("200 OK", "", &granted), false).await;
+    assert_eq!(code, TOKEN, "{said}");
+    for part in ["scopes = read write  (", "asked: read write; granted: read\n", "write is missing"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let config = config.replace("scopes", "a").replace("'a' }", "'a', client_secret = 'scope' }");
+    let (said, _) = run_with(&config, &response("200 OK", "", &granted), false).await;
+    assert!(said.contains("a = read write") && said.contains("asked: read write"), "{said}");
+    shows_nothing(&said);
+}

@@ -275,8 +275,13 @@ async fn the_fetcher_asks_for_its_own_token() {
     let fetcher = fetch_fn(|_| async { ITSELF.get().unwrap().token().await });
     let cache = ITSELF.get_or_init(|| cache(fetcher).build());
     let start = Instant::now();
-    assert_eq!(cache.token().await.unwrap_err().kind(), ErrorKind::Recursive);
-    assert_eq!((start.elapsed(), cache.status().state), (secs(0), TokenState::Empty));
+    let log = capture_log(async {
+        assert_eq!(cache.token().await.unwrap_err().kind(), ErrorKind::Recursive);
+    });
+    assert_eq!(lines(&log.await, "WARN"), 1);
+    let status = cache.status();
+    assert_eq!((start.elapsed(), status.state), (secs(0), TokenState::Empty));
+    assert_eq!(status.counts.failures.other, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -187,6 +187,37 @@ async fn a_token_is_rejected_and_the_fetch_of_another_fails() {
     }
 }
 
+/// The rest of that row: what follows.
+#[tokio::test(start_paused = true)]
+async fn a_rejected_token_stays_until_the_next_attempt_though_the_endpoint_is_back() {
+    let (server, cache) = warm().await;
+    server.revoke_all().down(true);
+    let start = Instant::now();
+    while start.elapsed() < secs(120) {
+        assert_eq!(send(&server, &cache).await.unwrap(), 401);
+        sleep(ms(100)).await;
+    }
+    // The endpoint is back as soon as an attempt has failed.
+    let attempts = server.token_requests();
+    while server.token_requests() == attempts {
+        sleep(ms(1)).await;
+        assert_eq!(send(&server, &cache).await.unwrap(), 401);
+    }
+    server.down(false);
+    let (back, before) = (Instant::now(), cache.status());
+    let retry = before.last_error.unwrap().retry_after().unwrap();
+    while send(&server, &cache).await.unwrap() == 401 {
+        sleep(ms(100)).await;
+    }
+    let status = cache.status();
+    assert!(back.elapsed() > retry - ms(100) && back.elapsed() <= secs(30) + ms(100));
+    assert!(back.elapsed() >= secs(15), "{:?}", back.elapsed());
+    // All that were sent meanwhile, and no token request for any of them.
+    let ignored = status.counts.rejections_ignored - before.counts.rejections_ignored;
+    assert!(ignored >= 150, "{ignored}");
+    assert_eq!(server.token_requests(), attempts + 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_token_is_rejected() {
     let (server, cache) = warm().await;

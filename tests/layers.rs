@@ -118,6 +118,22 @@ async fn a_timeout_below_does_not() {
     assert_eq!(start.elapsed(), secs(3));
 }
 
+#[tokio::test(start_paused = true)]
+async fn with_a_timeout_below_a_call_takes_up_to_three_fetches_and_three_times_the_timeout() {
+    let (fetch, just_in_time) = (secs(3), secs(99));
+    let server = server(secs(3600), fetch);
+    let (layer, _) = layer(&server);
+    // Slow enough that each rejection is a reason to fetch another token.
+    let slow = service_fn(move |_: Request<Body>| async move {
+        sleep(just_in_time).await;
+        Ok::<_, Infallible>(support::status(StatusCode::UNAUTHORIZED))
+    });
+    let client = ServiceBuilder::new().layer(layer).timeout(secs(100)).service(slow);
+    let start = Instant::now();
+    assert_eq!(client.oneshot(get(URI)).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(start.elapsed(), 3 * (fetch + just_in_time));
+}
+
 /// How many of three requests have got past a limit of one while they wait for a token.
 async fn past_the_limit(is_below: bool) -> usize {
     let server = server(secs(3600), secs(3));
@@ -223,20 +239,35 @@ async fn a_redirect_below_is_the_business_of_whoever_follows_it() {
     assert_eq!(redirected(false).await, expected);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_trace_shows_the_token_nowhere() {
+/// What a trace that shows all headers logs of a request.
+async fn traced(is_above: bool) -> String {
     let server = server(secs(3600), ms(0));
     let (layer, _) = layer(&server);
-    let trace = || {
-        TraceLayer::new_for_http()
-            .make_span_with(tower_http::trace::DefaultMakeSpan::new().include_headers(true))
-            .on_request(tower_http::trace::DefaultOnRequest::new().level(tracing::Level::INFO))
-    };
-    let client =
-        ServiceBuilder::new().layer(trace()).layer(layer).layer(trace()).service(server.clone());
+    let trace = TraceLayer::new_for_http()
+        .make_span_with(tower_http::trace::DefaultMakeSpan::new().include_headers(true))
+        .on_request(tower_http::trace::DefaultOnRequest::new().level(tracing::Level::INFO));
     let log = capture_log(async {
-        client.oneshot(get(URI)).await.unwrap();
+        if is_above {
+            let client = ServiceBuilder::new().layer(trace).layer(layer).service(server.clone());
+            client.oneshot(get(URI)).await.unwrap();
+        } else {
+            let client = ServiceBuilder::new().layer(layer).layer(trace).service(server.clone());
+            client.oneshot(get(URI)).await.unwrap();
+        }
     });
     let log = log.await;
-    assert!(log.contains("Sensitive") && !log.contains("token-1"), "{log}");
+    assert!(log.contains("headers={") && !log.contains("token-1"), "{log}");
+    log
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trace_above_does_not_see_the_token() {
+    let log = traced(true).await;
+    assert!(!log.contains("authorization"), "{log}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trace_below_sees_a_header_that_is_marked_sensitive() {
+    let log = traced(false).await;
+    assert!(log.contains("\"authorization\": Sensitive"), "{log}");
 }

@@ -92,6 +92,14 @@ impl Seen {
         let first = fields.get(&steps.next()?.replace("~1", "/").replace("~0", "~"))?;
         steps.try_fold(first, step_into)
     }
+
+    /// The scope that it grants, also from a list of strings; `Some(None)` if it cannot be read.
+    pub(crate) fn scope(&self) -> Option<Option<String>> {
+        let scope = self.at("scope").filter(|scope| !scope.is_null())?;
+        let Value::Array(items) = scope else { return Some(scope.as_str().map(str::to_owned)) };
+        let words: Option<Vec<_>> = items.iter().map(Value::as_str).collect();
+        Some(words.map(|words| words.join(" ")))
+    }
 }
 
 pub(crate) fn findings(
@@ -180,7 +188,13 @@ pub(crate) fn findings(
     if seen.at("error").is_some_and(|error| !error.is_null()) {
         say("It has an `error` despite its good status.");
     }
-    if let Some(granted) = seen.at("scope").and_then(Value::as_str) {
+    let granted = seen.scope();
+    if granted == Some(None) {
+        say("The scope is neither a string nor a list of them.");
+    } else if seen.at("scope").is_some_and(Value::is_array) {
+        say("The scope is a list, not a string (RFC 6749 §5.1).");
+    }
+    if let Some(granted) = granted.flatten().as_deref() {
         let asked = asked.unwrap_or_default();
         // By words a secret could get through the mask.
         let is_shown = mask.is_public("scope") && mask.printable(granted) == granted;

@@ -178,12 +178,16 @@ pub(crate) fn token(
         let _ = writeln!(out, "  not sent  after {}", humane(usable_for));
     }
     let asked = record.scope(mask.scope_param());
-    let granted = seen.as_ref().and_then(|seen| text(seen.at("scope")));
+    let granted = match seen.as_ref().and_then(Seen::scope) {
+        None => "not said, so what was asked".to_owned(),
+        Some(None) => "not as a string, so it cannot be compared".to_owned(),
+        Some(Some(scope)) => mask.printable(&scope),
+    };
     let _ = writeln!(
         out,
         "  scope     asked: {}; granted: {}",
         asked.as_deref().map_or_else(|| "none".to_owned(), Mask::own),
-        granted.as_deref().unwrap_or("not said, so what was asked")
+        granted
     );
     out
 }

@@ -390,3 +390,23 @@ async fn a_scope_by_another_name() {
     assert!(said.contains("a = read write") && said.contains("asked: read write"), "{said}");
     shows_nothing(&said);
 }
+
+/// Some servers send a list. Words are words in either.
+#[tokio::test]
+async fn a_scope_that_is_granted_as_a_list() {
+    let config = format!("{BODY}scope = 'read write'\n");
+    let body = |scope| GOOD.replace('}', &format!(r#","scope":{scope}}}"#));
+    for (scope, granted, odd) in [
+        (r#"["read","all"]"#, "granted: read all\n", "grants a scope that was not asked for: all"),
+        (r#"["write","read"]"#, "granted: write read\n", "a list, not a string"),
+        ("[]", "granted: \n", "read write is missing"),
+        ("[1]", "granted: not as a string", "The scope is neither a string nor a list of them."),
+        ("null", "granted: not said", ""),
+    ] {
+        let (said, code) = run_with(&config, &response("200 OK", "", &body(scope)), false).await;
+        assert_eq!(code, TOKEN, "{said}");
+        assert!(said.contains(granted) && said.contains(odd), "{scope}: {said}");
+    }
+    let echo = body(r#"["SECRET","TOKEN"]"#);
+    shows_nothing(&run_with(&config, &response("200 OK", "", &echo), false).await.0);
+}

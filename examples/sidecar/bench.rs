@@ -103,7 +103,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Serves as the sidecar's `main` does.
+/// Serves either proxy. The sidecar's `main` has time limits besides.
 async fn serve<S>(service: S) -> Result<SocketAddr, BoxError>
 where
     S: Service<Request, Response = http::Response<Body>, Error = Infallible>,

@@ -62,21 +62,35 @@
 //! It adds about 3 µs at the median to a request over HTTP/1.1, 8 % of the cost of a proxy that only
 //! forwards it: `cargo bench --bench sidecar`.
 //!
+//! A connection is closed after half a minute without a request (HTTP/1.1), or without an answer to a
+//! ping (HTTP/2).
+//!
 //! After ctrl-c or SIGTERM it accepts no new connections, finishes the requests in progress, however
-//! long they take, and cuts off WebSockets. A second signal ends it at once.
+//! long they take, and cuts off WebSockets. Meanwhile its control address answers as before, so that
+//! another proxy can finish too. A second signal ends it at once.
 
 mod demo;
 mod proxy;
 #[cfg(test)]
 mod tests;
 
-use std::{fs, io, path::PathBuf, process};
+use std::{fs, io, net::SocketAddr, path::PathBuf, pin::pin, process, time::Duration};
 
+use axum::{body::Body, serve::Listener};
 use clap::Parser;
-use tokio::{net::TcpListener, sync::mpsc};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto::Builder, graceful::GracefulShutdown},
+};
+use tokio::{net::TcpListener, select, sync::mpsc};
 use tower::{BoxError, make::Shared, service_fn};
 
 use proxy::{Config, Proxy};
+
+/// How long HTTP/2 is idle before it is asked, and how long it may take to answer. A head that comes
+/// in HTTP/1.1 has both.
+const WAIT: Duration = Duration::from_secs(15);
 
 /// Sends requests on with an access token, or tells another proxy which one to add.
 #[derive(Parser)]
@@ -93,35 +107,44 @@ async fn main() -> Result<(), BoxError> {
     let named = |why: BoxError| format!("{}: {why}", path.display());
     let text = fs::read_to_string(&path).map_err(|error| named(error.into()))?;
     let config = Config::parse(&text).map_err(|why| named(why.into()))?;
-    let listen = config.listen.unwrap_or(([127, 0, 0, 1], 8080).into());
-    let control = config.control.unwrap_or(([127, 0, 0, 1], 8081).into());
-    let proxy = Proxy::new(config).map_err(named)?;
-    let bind = async |addr| {
+    let bind = async |addr: Option<SocketAddr>, port| {
+        let addr = addr.unwrap_or(([127, 0, 0, 1], port).into());
         let bound = TcpListener::bind(addr).await;
         bound.map_err(|error| named(format!("cannot listen on {addr}: {error}").into()))
     };
-    let (listener, control) = (bind(listen).await?, bind(control).await?);
+    let listeners = [bind(config.listen, 8080).await?, bind(config.control, 8081).await?];
+    let proxy = Proxy::new(config).map_err(named)?;
     // ctrl-c or SIGTERM. At the second nobody listens any more, and it ends at once.
     let (stop, mut stopped) = mpsc::channel(1);
     ctrlc::set_handler(move || stop.try_send(()).unwrap_or_else(|_| process::exit(1)))?;
-    eprintln!("listening on {}, control on {}", listener.local_addr()?, control.local_addr()?);
+    let [callers, control] = listeners.each_ref().map(TcpListener::local_addr);
+    eprintln!("listening on {}, control on {}", callers?, control?);
     // A wrong secret is logged at once. An endpoint that is down may come back.
     let tokens = proxy.tokens.clone();
     tokio::spawn(async move { tokens.warm_up().await });
-    Ok(serve(listener, control, proxy, async move { _ = stopped.recv().await }).await?)
+    serve(listeners, proxy, stopped.recv()).await;
+    Ok(())
 }
 
 /// Serves until `stop` completes, and then until the requests that it has are done.
-async fn serve(
-    listener: TcpListener,
-    control: TcpListener,
-    proxy: Proxy,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
+async fn serve([mut callers, control]: [TcpListener; 2], proxy: Proxy, stop: impl Future) {
     let asked = proxy.clone();
     let asked = Shared::new(service_fn(move |request| asked.clone().control(request)));
     tokio::spawn(async { axum::serve(control, asked).await });
-    // A router would set the length of responses that are not its own.
-    let respond = Shared::new(service_fn(move |request| proxy.clone().respond(request)));
-    axum::serve(listener, respond).with_graceful_shutdown(stop).await
+    let mut server = Builder::new(TokioExecutor::new());
+    // The end would wait for ever for who sends half a head, or a preface and nothing else.
+    server.http1().timer(TokioTimer::new()).header_read_timeout(2 * WAIT);
+    server.http2().timer(TokioTimer::new()).keep_alive_interval(WAIT).keep_alive_timeout(WAIT);
+    let respond = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+        proxy.clone().respond(request.map(Body::new))
+    });
+    let (connections, mut stop) = (GracefulShutdown::new(), pin!(stop));
+    loop {
+        let (tcp, _) =
+            select! { it = Listener::accept(&mut callers) => it, _ = &mut stop => break };
+        let serving = server.serve_connection_with_upgrades(TokioIo::new(tcp), respond.clone());
+        tokio::spawn(connections.watch(serving.into_owned()));
+    }
+    drop(callers);
+    connections.shutdown().await;
 }

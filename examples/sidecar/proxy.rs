@@ -220,14 +220,11 @@ fn is_websocket(request: &Request) -> bool {
 
 /// Removes what was said to this hop only (RFC 9110 §7.6.1), all but the switch to a WebSocket.
 fn remove_hop_by_hop(headers: &mut HeaderMap, is_websocket: bool) {
-    let named: Vec<HeaderName> =
-        list(headers, header::CONNECTION).filter_map(|name| name.parse().ok()).collect();
+    let names = list(headers, header::CONNECTION).chain(HOP_BY_HOP.split(' '));
+    let names: Vec<HeaderName> = names.filter_map(|name| name.parse().ok()).collect();
     // Trailers are passed on, and with them the one thing that is said about them.
     let trailers = list(headers, header::TE).any(|it| it.eq_ignore_ascii_case("trailers"));
-    for name in named {
-        headers.remove(name);
-    }
-    for name in HOP_BY_HOP.split(' ') {
+    for name in names {
         headers.remove(name);
     }
     if trailers {

@@ -20,7 +20,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy, split},
     net::{TcpListener, TcpStream},
     sync::mpsc,
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::{BoxError, ServiceExt};
@@ -205,8 +205,27 @@ async fn a_caller_that_waits_for_a_token_gets_its_response_after_the_signal() {
         world.sidecar.stop.send(()).unwrap();
         let response = waiting.await.unwrap().unwrap();
         assert_eq!(text(response).await.unwrap(), "hello");
-        timeout(Duration::from_secs(5), world.sidecar.serving).await.unwrap().unwrap().unwrap();
+        timeout(Duration::from_secs(5), world.sidecar.serving).await.unwrap().unwrap();
         assert!(TcpStream::connect(world.sidecar.addr).await.is_err());
+    }
+}
+
+/// Half a head, half of HTTP/2's preface, and all of it and then nothing.
+#[tokio::test]
+async fn a_caller_that_has_sent_no_request_holds_the_end_up_for_half_a_minute_at_most() {
+    for (sent, most) in
+        [("GET /orders HTT", 30), ("PRI * HT", 0), ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 30)]
+    {
+        let world = World::start("").await;
+        let mut socket = TcpStream::connect(world.sidecar.addr).await.unwrap();
+        socket.write_all(sent.as_bytes()).await.unwrap();
+        sleep(Duration::from_millis(100)).await;
+        world.sidecar.stop.send(()).unwrap();
+        tokio::time::pause();
+        let start = Instant::now();
+        timeout(Duration::from_secs(60), world.sidecar.serving).await.expect(sent).unwrap();
+        assert!(start.elapsed() <= Duration::from_secs(most + 1), "{sent}: {:?}", start.elapsed());
+        tokio::time::resume();
     }
 }
 

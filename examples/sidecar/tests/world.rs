@@ -1,7 +1,5 @@
 //! What is around a sidecar in these tests.
 
-use std::io;
-
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::*;
@@ -82,7 +80,7 @@ pub struct Sidecar {
     pub control: SocketAddr,
     /// Stops it as a signal does.
     pub stop: oneshot::Sender<()>,
-    pub serving: JoinHandle<io::Result<()>>,
+    pub serving: JoinHandle<()>,
 }
 
 impl Sidecar {
@@ -97,7 +95,7 @@ impl Sidecar {
         let own = TcpListener::bind("127.0.0.1:0").await?;
         let control = own.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = serve(listener, own, proxy, async { _ = stopped.await });
+        let serving = serve([listener, own], proxy, stopped);
         Ok(Self { addr, control, stop, serving: tokio::spawn(serving) })
     }
 

@@ -10,6 +10,7 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
@@ -78,12 +79,16 @@ impl Proxy {
         let replay = Buffered::new(config.replay_limit.unwrap_or(64 * 1024));
         let mut layer = OAuthLayer::with_source(tokens.clone()).replay(replay);
         for (prefix, upstream) in &config.routes {
-            if !prefix.starts_with('/') {
-                return Err(format!("the prefix {prefix:?} must start with a slash").into());
-            }
             layer = layer
                 .origin(upstream)
                 .map_err(|error| format!("the upstream of {prefix:?}: {error}"))?;
+            let is_path = |it: PathAndQuery| prefix.starts_with('/') && it.path() == prefix;
+            if !prefix.parse().is_ok_and(is_path) {
+                return Err(format!("{prefix:?} must start with a slash and be only a path").into());
+            }
+            if upstream[..2].eq_ignore_ascii_case("ws") {
+                return Err(format!("{prefix:?}: write http or https, for WebSockets too").into());
+            }
         }
 
         let tls = ClientConfig::builder();

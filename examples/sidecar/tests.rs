@@ -285,6 +285,11 @@ fn errors_in_the_configuration_say_where_and_not_the_line_itself() {
     for (route, expected) in [
         ("a = 'https://a.example'", "must start with a slash"),
         ("'/a' = 'https://a.example/v1'", "the upstream of \"/a\": "),
+        ("'/a?b' = 'https://a.example'", "be only a path"),
+        ("'/a b' = 'https://a.example'", "be only a path"),
+        ("'/a#b' = 'https://a.example'", "be only a path"),
+        ("'/ws' = 'wss://a.example'", "write http or https"),
+        ("'/ws' = 'WS://a.example'", "write http or https"),
     ] {
         let config = Config::parse(&format!("routes = {{ {route} }}\n{fetcher}")).unwrap();
         let why = Proxy::new(config).err().unwrap().to_string();

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use metrics::{Label, counter, gauge};
+use metrics::{Label, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 use tower::{BoxError, Layer, ServiceExt};
@@ -30,12 +30,30 @@ fn export(tokens: &TokenCache) {
     for (name, label, count) in status.counts.counters() {
         counter!(name, with(label)).absolute(count);
     }
-    // The facade's counters are whole numbers.
-    gauge!("oauth_client_fetch_seconds_total", with(None))
-        .set(status.counts.fetch_time.as_secs_f64());
     gauge!("oauth_client_ready", with(None)).set(f64::from(u8::from(status.is_ready())));
     let expires_in = status.expires_in.unwrap_or_default().as_secs_f64();
     gauge!("oauth_client_token_expires_in_seconds", with(None)).set(expires_in);
+}
+
+/// Says once what the metrics are.
+fn describe(tokens: &TokenCache) {
+    for (name, _, _) in tokens.status().counts.counters() {
+        describe_counter!(name, "See tower_oauth::cache::Counts.");
+    }
+    describe_gauge!("oauth_client_ready", "Whether there is a token, or one can be expected.");
+    describe_gauge!("oauth_client_token_expires_in_seconds", "Until the token expires.");
+}
+
+/// The facade's counters are whole numbers, and this one is not.
+fn fetch_seconds(caches: &[TokenCache]) -> String {
+    let name = "oauth_client_fetch_seconds_total";
+    let mut page = format!("# HELP {name} How long all fetches took.\n# TYPE {name} counter\n");
+    for status in caches.iter().map(TokenCache::status) {
+        let cache = status.name().unwrap_or("unnamed");
+        let seconds = status.counts.fetch_time.as_secs_f64();
+        page += &format!("{name}{{cache=\"{cache}\"}} {seconds}\n");
+    }
+    page
 }
 
 #[tokio::main]
@@ -47,9 +65,10 @@ async fn main() -> Result<(), BoxError> {
 
     let prometheus = PrometheusBuilder::new().install_recorder()?;
     let caches = [billing.clone(), reports.clone()];
+    describe(&caches[0]);
     let scraped = move || {
         caches.iter().for_each(export);
-        let page = prometheus.render();
+        let page = prometheus.render() + &fetch_seconds(&caches);
         async { page }
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -82,6 +101,7 @@ async fn main() -> Result<(), BoxError> {
         r#"oauth_client_fetch_failures_total{cache="reports",error="unavailable"} 1"#,
         r#"oauth_client_replays_total{cache="billing"} 1"#,
         r#"oauth_client_ready{cache="reports"} 0"#,
+        "# TYPE oauth_client_fetch_seconds_total counter",
     ] {
         if !page.lines().any(|found| found == line) {
             return Err(format!("the scrape lacks {line}").into());

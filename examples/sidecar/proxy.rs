@@ -172,20 +172,22 @@ impl Proxy {
 
     /// For Prometheus: the names are those of the table at `tower_oauth::cache::Counts`.
     fn metrics(&self) -> String {
-        let status = self.tokens.status();
-        let mut page = String::new();
+        let (status, mut page) = (self.tokens.status(), String::new());
+        let mut add = |name: &str, label: &str, value: f64| {
+            let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+            let what =
+                format!("# HELP {name} See tower_oauth::cache::Counts.\n# TYPE {name} {kind}\n");
+            let what = if page.contains(&what) { "" } else { &what };
+            let _ = writeln!(page, "{what}{name}{{cache=\"sidecar\"{label}}} {value}");
+        };
         for (name, label, count) in status.counts.counters() {
             let label = label.map(|(label, value)| format!(",{label}=\"{value}\""));
-            let label = label.unwrap_or_default();
-            let _ = writeln!(page, "{name}{{cache=\"sidecar\"{label}}} {count}");
+            add(name, &label.unwrap_or_default(), count as f64);
         }
-        for (name, value) in [
-            ("fetch_seconds_total", status.counts.fetch_time.as_secs_f64()),
-            ("ready", f64::from(u8::from(status.is_ready()))),
-            ("token_expires_in_seconds", status.expires_in.unwrap_or_default().as_secs_f64()),
-        ] {
-            let _ = writeln!(page, "oauth_client_{name}{{cache=\"sidecar\"}} {value}");
-        }
+        add("oauth_client_fetch_seconds_total", "", status.counts.fetch_time.as_secs_f64());
+        add("oauth_client_ready", "", f64::from(u8::from(status.is_ready())));
+        let expires_in = status.expires_in.unwrap_or_default();
+        add("oauth_client_token_expires_in_seconds", "", expires_in.as_secs_f64());
         page
     }
 }

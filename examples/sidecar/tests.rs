@@ -249,6 +249,27 @@ async fn without_a_token_nothing_is_sent_and_the_caller_learns_when_to_ask_again
     assert_eq!((world.server.token_requests(), world.server.resource_requests()), (1, 0));
 }
 
+/// As the rules of Prometheus' text format want it: each metric once, its lines together.
+#[tokio::test]
+async fn each_metric_says_what_it_is_before_its_lines() {
+    let world = World::start("").await;
+    let page = text(world.sidecar.ask("/metrics").await).await.unwrap();
+    let (mut seen, mut typed) = (Vec::new(), "");
+    for line in page.lines() {
+        if let Some(line) = line.strip_prefix("# HELP ") {
+            typed = line.split(' ').next().unwrap();
+            assert!(!seen.contains(&typed), "{page}");
+            seen.push(typed);
+        } else if let Some(line) = line.strip_prefix("# TYPE ") {
+            let kind = if typed.ends_with("_total") { "counter" } else { "gauge" };
+            assert_eq!(line, format!("{typed} {kind}"));
+        } else {
+            assert!(line.starts_with(&format!("{typed}{{cache=\"sidecar\"")), "{line}");
+        }
+    }
+    assert_eq!(seen.len(), 12, "{page}");
+}
+
 #[test]
 fn the_longest_prefix_counts_and_ends_with_a_segment() {
     let routes = ["/", "/a", "/a/b", "/a/b/", "/ab"];

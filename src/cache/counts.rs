@@ -80,22 +80,29 @@ impl Counts {
     /// `cache` if there is one, and the count. It will include what later versions count.
     ///
     /// ```
-    /// use std::fmt::{self, Write};
+    /// use std::collections::BTreeMap;
     /// use tower_oauth::TokenCache;
     ///
-    /// /// What Prometheus reads.
-    /// fn page(caches: &[TokenCache]) -> Result<String, fmt::Error> {
-    ///     let mut page = String::new();
+    /// /// What Prometheus reads: of each metric first what it is, and then the lines of all caches.
+    /// fn page(caches: &[TokenCache]) -> String {
+    ///     let mut metrics = BTreeMap::new();
     ///     for status in caches.iter().map(TokenCache::status) {
     ///         let cache = status.name().unwrap_or("unnamed");
     ///         for (name, label, count) in status.counts.counters() {
     ///             let label = label.map(|(label, value)| format!(",{label}=\"{value}\""));
     ///             let label = label.unwrap_or_default();
-    ///             writeln!(page, "{name}{{cache=\"{cache}\"{label}}} {count}")?;
+    ///             *metrics.entry(name).or_insert_with(|| {
+    ///                 let help = "See tower_oauth::cache::Counts.";
+    ///                 format!("# HELP {name} {help}\n# TYPE {name} counter\n")
+    ///             }) += &format!("{name}{{cache=\"{cache}\"{label}}} {count}\n");
     ///         }
     ///     }
-    ///     Ok(page)
+    ///     metrics.into_values().collect()
     /// }
+    /// # let fetcher = || tower_oauth::fetch_fn(|_| async { Err::<tower_oauth::Token, _>(std::fmt::Error) });
+    /// # let page = page(&[TokenCache::new(fetcher()), TokenCache::new(fetcher())]);
+    /// # let metrics = page.lines().filter(|line| line.starts_with("# TYPE "));
+    /// # assert_eq!(metrics.count(), 9, "{page}");
     /// ```
     pub fn counters(
         &self,

@@ -1,7 +1,7 @@
 //! What becomes of one request.
 
 use std::{
-    collections::BTreeMap, convert::Infallible, error::Error, fmt::Write, iter, net::SocketAddr,
+    collections::BTreeMap, convert::Infallible, error::Error, fmt::Write, net::SocketAddr,
     sync::Arc,
 };
 
@@ -27,6 +27,7 @@ use tower_oauth::{
     replay::{Buffered, BufferedBody},
     token_endpoint::TokenEndpointBuilder,
 };
+use tracing::warn;
 
 /// The configuration file.
 #[derive(serde::Deserialize)]
@@ -192,18 +193,17 @@ impl Proxy {
     }
 }
 
-/// Without a token 503, and when to ask again.
+/// Without a token 503, and when to ask again. Why is not the caller's business: it names files and hosts.
 fn failed(path: &str, error: &(dyn Error + 'static)) -> Response {
-    if let Some(error) = tower_oauth::Error::find(error) {
-        // Rounded up: a caller that comes a moment too early would get the same again.
-        let seconds = error.retry_after().unwrap_or_default().as_secs() + 1;
-        let retry_after = [(header::RETRY_AFTER, seconds.to_string())];
-        return (StatusCode::SERVICE_UNAVAILABLE, retry_after, error.to_string()).into_response();
-    }
-    let causes = iter::successors(Some(error), |&error| error.source());
-    let why = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    (StatusCode::BAD_GATEWAY, format!("the upstream of {path} did not respond: {why}"))
-        .into_response()
+    warn!(path, error, "not sent, or no response");
+    let Some(error) = tower_oauth::Error::find(error) else {
+        let what = format!("the upstream of {path} did not respond");
+        return (StatusCode::BAD_GATEWAY, what).into_response();
+    };
+    // Rounded up: a caller that comes a moment too early would get the same again.
+    let seconds = error.retry_after().unwrap_or_default().as_secs() + 1;
+    let retry_after = [(header::RETRY_AFTER, seconds.to_string())];
+    (StatusCode::SERVICE_UNAVAILABLE, retry_after, "there is no access token now").into_response()
 }
 
 /// The upstream with the longest prefix. It comes last: it begins like the others, and goes on.

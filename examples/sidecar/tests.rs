@@ -249,6 +249,37 @@ async fn without_a_token_nothing_is_sent_and_the_caller_learns_when_to_ask_again
     assert_eq!((world.server.token_requests(), world.server.resource_requests()), (1, 0));
 }
 
+/// The log says why, with all causes. A caller that may only send requests learns no names of files or
+/// hosts.
+#[tokio::test]
+async fn why_there_is_no_response_is_logged_and_not_told_to_callers() {
+    let server = AuthorizationServer::new();
+    let token_endpoint = server.listen().await.unwrap();
+    for (secret, status, logged) in [
+        ("'secret'", 502, "Connection refused"),
+        ("{ file = '/no/such/secret' }", 503, "/no/such/secret"),
+    ] {
+        let log = Log::default();
+        let _guard = log.capture();
+        // Nobody listens at the upstream.
+        let config = format!(
+            "routes = {{ '/' = 'http://127.0.0.1:1' }}
+            fetcher = {{ url = '{}', client_id = 'client', client_secret = {secret} }}",
+            token_endpoint.uri("/token"),
+        );
+        let sidecar = Sidecar::with_config(&config).await.unwrap();
+        let request = sidecar.request(Method::GET, "/orders").body(full("")).unwrap();
+        let response = client(false).request(request).await.unwrap();
+        assert_eq!(response.status(), status);
+        let (body, log) = (text(response).await.unwrap(), log.text());
+        for detail in [logged, "127.0.0.1"] {
+            assert!(!body.contains(detail), "{body}");
+        }
+        let is_logged = |line: &str| line.contains("/orders") && line.contains(logged);
+        assert!(log.lines().any(is_logged), "{log}");
+    }
+}
+
 /// As the rules of Prometheus' text format want it: each metric once, its lines together.
 #[tokio::test]
 async fn each_metric_says_what_it_is_before_its_lines() {

@@ -1,5 +1,10 @@
 //! What is around a sidecar in these tests.
 
+use std::{
+    io,
+    sync::{Arc, Mutex, OnceLock},
+};
+
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::*;
@@ -73,6 +78,37 @@ async fn echo(State(server): State<AuthorizationServer>, mut request: Incoming) 
     response
 }
 
+/// What this thread logs.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub fn capture(&self) -> tracing::subscriber::DefaultGuard {
+        // While there is only one subscriber, threads without one decide for all.
+        static ANOTHER: OnceLock<tracing::Dispatch> = OnceLock::new();
+        ANOTHER.get_or_init(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new()));
+        let log = self.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone());
+        tracing::subscriber::set_default(subscriber.finish())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A sidecar on a loopback port.
 pub struct Sidecar {
     pub addr: SocketAddr,
@@ -89,7 +125,11 @@ impl Sidecar {
             "{settings}\nroutes = {{ '/' = '{upstream}' }}\n\
              fetcher = {{ url = '{token_url}', client_id = 'client', client_secret = 'secret' }}",
         );
-        let proxy = Proxy::new(Config::parse(&config)?)?;
+        Self::with_config(&config).await
+    }
+
+    pub async fn with_config(config: &str) -> Result<Self, BoxError> {
+        let proxy = Proxy::new(Config::parse(config)?)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?;
         let own = TcpListener::bind("127.0.0.1:0").await?;

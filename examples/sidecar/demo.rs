@@ -7,20 +7,17 @@ use tokio::{net::TcpListener, time::sleep};
 use tower::BoxError;
 use tower_oauth::testing::AuthorizationServer;
 
-use crate::{
-    proxy::{Config, Proxy},
-    serve,
-};
+use crate::proxy::{Config, Proxy};
+use crate::serve;
 
 pub async fn run() -> Result<(), BoxError> {
     let server = AuthorizationServer::new();
     let listening = server.listen().await?;
     server.down(true);
+    let [upstream, url] = [listening.uri("/"), listening.uri("/token")];
     let config = Config::parse(&format!(
-        "routes = {{ '/' = '{}' }}
-        fetcher = {{ url = '{}', client_id = 'client', client_secret = 'secret' }}",
-        listening.uri("/"),
-        listening.uri("/token"),
+        "routes = {{ '/' = '{upstream}' }}
+        fetcher = {{ url = '{url}', client_id = 'client', client_secret = 'secret' }}"
     ))?;
     let port = async || TcpListener::bind("127.0.0.1:0").await;
     let [callers, control] = [port().await?, port().await?];

@@ -81,10 +81,8 @@ use std::{fs, io, net::SocketAddr, path::PathBuf, pin::pin, process, time::Durat
 use axum::{body::Body, serve::Listener};
 use clap::Parser;
 use hyper::body::Incoming;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
-};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::{conn::auto::Builder, graceful::GracefulShutdown};
 use tokio::{net::TcpListener, select, sync::mpsc};
 use tower::{BoxError, make::Shared, service_fn};
 
@@ -114,17 +112,16 @@ async fn main() -> Result<(), BoxError> {
         let bound = TcpListener::bind(addr).await;
         bound.map_err(|error| named(format!("cannot listen on {addr}: {error}").into()))
     };
-    let listeners = [bind(config.listen, 8080).await?, bind(config.control, 8081).await?];
+    let [callers, control] = [bind(config.listen, 8080).await?, bind(config.control, 8081).await?];
     let proxy = Proxy::new(config).map_err(named)?;
     // ctrl-c or SIGTERM. At the second nobody listens any more, and it ends at once.
     let (stop, mut stopped) = mpsc::channel(1);
     ctrlc::set_handler(move || stop.try_send(()).unwrap_or_else(|_| process::exit(1)))?;
-    let [callers, control] = listeners.each_ref().map(TcpListener::local_addr);
-    eprintln!("listening on {}, control on {}", callers?, control?);
+    eprintln!("listening on {}, control on {}", callers.local_addr()?, control.local_addr()?);
     // A wrong secret is logged at once. An endpoint that is down may come back.
     let tokens = proxy.tokens.clone();
     tokio::spawn(async move { tokens.warm_up().await });
-    serve(listeners, proxy, stopped.recv()).await;
+    serve([callers, control], proxy, stopped.recv()).await;
     Ok(())
 }
 

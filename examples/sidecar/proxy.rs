@@ -5,28 +5,20 @@ use std::{
     sync::Arc,
 };
 
-use axum::{
-    body::Body,
-    extract::Request,
-    response::{IntoResponse, Response},
-};
+use axum::response::{IntoResponse, Response};
+use axum::{body::Body, extract::Request};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioIo},
-};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tokio::io::copy_bidirectional;
 use tower::{BoxError, Layer, ServiceExt};
-use tower_oauth::{
-    OAuthLayer, OAuthService, TokenCache,
-    cache::RefreshPolicy,
-    replay::{Buffered, BufferedBody},
-    token_endpoint::TokenEndpointBuilder,
-};
+use tower_oauth::replay::{Buffered, BufferedBody};
+use tower_oauth::{OAuthLayer, OAuthService, TokenCache};
+use tower_oauth::{cache::RefreshPolicy, token_endpoint::TokenEndpointBuilder};
 use tracing::warn;
 
 /// The configuration file.
@@ -35,8 +27,7 @@ use tracing::warn;
 pub struct Config {
     pub listen: Option<SocketAddr>,
     pub control: Option<SocketAddr>,
-    #[serde(default)]
-    keep_authorization: bool,
+    keep_authorization: Option<bool>,
     replay_limit: Option<usize>,
     #[serde(default)]
     routes: BTreeMap<String, String>,
@@ -66,7 +57,7 @@ type Api = OAuthService<Http, TokenCache, Buffered>;
 pub struct Proxy {
     /// The upstreams by their prefixes.
     routes: Arc<BTreeMap<String, String>>,
-    keep_authorization: bool,
+    keep_authorization: Option<bool>,
     pub tokens: TokenCache,
     http1: Api,
     http2: Api,
@@ -80,9 +71,8 @@ impl Proxy {
         let replay = Buffered::new(config.replay_limit.unwrap_or(64 * 1024));
         let mut layer = OAuthLayer::with_source(tokens.clone()).replay(replay);
         for (prefix, upstream) in &config.routes {
-            layer = layer
-                .origin(upstream)
-                .map_err(|error| format!("the upstream of {prefix:?}: {error}"))?;
+            let named = layer.origin(upstream);
+            layer = named.map_err(|error| format!("the upstream of {prefix:?}: {error}"))?;
             let is_path = |it: PathAndQuery| prefix.starts_with('/') && it.path() == prefix;
             if !prefix.parse().is_ok_and(is_path) {
                 return Err(format!("{prefix:?} must start with a slash and be only a path").into());
@@ -99,11 +89,10 @@ impl Proxy {
             false => tls.with_root_certificates(RootCertStore::empty()),
         };
         let tls = tls.with_no_client_auth();
-        let connector =
-            || HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
+        let https = || HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
         let mut client = Client::builder(TokioExecutor::new());
-        let http1 = layer.layer(client.build(connector().enable_http1().build()));
-        let http2 = layer.layer(client.http2_only(true).build(connector().enable_http2().build()));
+        let http1 = layer.layer(client.build(https().enable_http1().build()));
+        let http2 = layer.layer(client.http2_only(true).build(https().enable_http2().build()));
         let (routes, keep_authorization) = (config.routes.into(), config.keep_authorization);
         Ok(Self { routes, keep_authorization, tokens, http1, http2 })
     }
@@ -123,22 +112,18 @@ impl Proxy {
     /// What other proxies, probes and Prometheus ask.
     pub async fn control(self, request: Request) -> Result<Response, Infallible> {
         let path = request.uri().path();
-        Ok(self.asked(path).await.unwrap_or_else(|error| failed(path, &error)))
-    }
-
-    async fn asked(&self, path: &str) -> Result<Response, tower_oauth::Error> {
-        Ok(match path {
+        let answer = match path {
             // A service that was idle has no token, but gets one. How long that may take, the probe knows.
-            "/readyz" => self.tokens.token().await.map(|_| "ready".into_response())?,
-            "/metrics" => self.metrics().into_response(),
+            "/readyz" => self.tokens.token().await.map(|_| "ready".into_response()),
+            "/metrics" => Ok(self.metrics().into_response()),
             // Forward-auth: the header that another proxy is to send.
-            _ if is_below("/auth", path) => {
-                let value = self.tokens.token().await?.header_value()?;
-                let no_store = HeaderValue::from_static("no-store");
-                [(header::AUTHORIZATION, value), (header::CACHE_CONTROL, no_store)].into_response()
-            }
-            _ => StatusCode::NOT_FOUND.into_response(),
-        })
+            _ if is_below("/auth", path) => self.tokens.token().await.and_then(|token| {
+                let no_store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                Ok([(header::AUTHORIZATION, token.header_value()?), no_store].into_response())
+            }),
+            _ => Ok(StatusCode::NOT_FOUND.into_response()),
+        };
+        Ok(answer.unwrap_or_else(|error| failed(path, &error)))
     }
 
     /// Sends a request on and gives the upstream's response.
@@ -156,7 +141,7 @@ impl Proxy {
         remove_hop_by_hop(headers, caller.is_some());
         // The client makes the upstream's own of the URI.
         headers.remove(header::HOST);
-        if !self.keep_authorization {
+        if self.keep_authorization != Some(true) {
             headers.remove(header::AUTHORIZATION);
         }
 

@@ -90,15 +90,21 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments, out: Arc<Mutex<dyn Write + Send>>) -> Result<u8, String> {
-    let file = arguments.config.display();
+    let file = arguments.config.display().to_string();
     let text = fs::read_to_string(&arguments.config)
         .map_err(|error| format!("{file} cannot be read: {error}"))?;
     let mut endpoint = parse(&text).map_err(|why| format!("{file}: {why}"))?;
+    let mut alone = endpoint.fetcher.clone();
     if let Some(path) = &arguments.ca {
         endpoint.fetcher = endpoint.fetcher.ca_certificate(Secret::file(path));
     }
     for path in &arguments.cert {
         endpoint.fetcher = endpoint.fetcher.client_identity(Secret::file(path));
+    }
+    if let Err(error) = endpoint.fetcher.clone().http_client() {
+        // The mistake is in what was added, if the file can be used without it.
+        let blamed = if alone.http_client().is_ok() { "--ca or --cert" } else { &*file };
+        return Err(format!("{blamed}: {error}"));
     }
     let places = odd::Places::of(&text);
     let screen = Screen::new(out, Mask::of(&text));

@@ -410,3 +410,18 @@ async fn a_scope_that_is_granted_as_a_list() {
     let echo = body(r#"["SECRET","TOKEN"]"#);
     shows_nothing(&run_with(&config, &response("200 OK", "", &echo), false).await.0);
 }
+
+/// Not the configuration's fault.
+#[tokio::test]
+async fn a_certificate_on_the_command_line_that_cannot_be_used() {
+    let base = std::env::temp_dir().join(format!("fetch-token-ca-{}", std::process::id()));
+    let (config, ca) = (base.with_extension("toml"), base.with_extension("pem"));
+    for (in_file, blamed) in [("", "--ca or --cert: "), ("ca_certificate = 'hm'", ".toml: ")] {
+        let text = BODY.replace("URL", "https://idp.invalid");
+        fs::write(&config, format!("[fetcher]\n{text}{in_file}\n")).unwrap();
+        fs::write(&ca, "no certificate").unwrap();
+        let (said, code) = run_and_remove(config.clone(), ca.clone(), &[]).await;
+        let why = code.unwrap_err();
+        assert!(why.contains(blamed) && why.contains("`ca_certificate`"), "{said}{why}");
+    }
+}

@@ -42,6 +42,7 @@ impl Config {
         toml::from_str(text).map_err(|error: toml::de::Error| {
             let before = error.span().map_or("", |span| &text[..span.start]);
             let what = error.message().split(": string \"").next().unwrap_or_default();
+            let what = what.replace("address syntax", "address: it is an IP address and a port");
             format!("line {}: {what}", before.matches('\n').count() + 1)
         })
     }
@@ -180,7 +181,7 @@ impl Proxy {
 
 /// Without a token 503, and when to ask again. Why is not the caller's business: it names files and hosts.
 fn failed(path: &str, error: &(dyn Error + 'static)) -> Response {
-    warn!(path, error, "not sent, or no response");
+    warn!(path, error, "a request failed");
     let Some(error) = tower_oauth::Error::find(error) else {
         let what = format!("the upstream of {path} did not respond");
         return (StatusCode::BAD_GATEWAY, what).into_response();

@@ -333,6 +333,9 @@ fn errors_in_the_configuration_say_where_and_not_the_line_itself() {
         assert!(!why.contains("hunter2"), "{why}");
     }
 
+    let why = Config::parse("\nlisten = 'localhost:8080'").err().unwrap();
+    assert!(why.starts_with("line 2: ") && why.contains("an IP address and a port"), "{why}");
+
     let fetcher = "fetcher = { url = 'http://localhost/', client_id = 'a', client_secret = 'b' }";
     for (route, expected) in [
         ("a = 'https://a.example'", "must start with a slash"),

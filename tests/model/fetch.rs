@@ -57,7 +57,9 @@ impl Here {
         flight
     }
 
-    pub(super) fn watch(&self, _: &Arc<Core>, _: &Arc<InFlight>) {}
+    pub(super) fn watch(&self, _: &Arc<Core>, _: &Arc<InFlight>) -> bool {
+        false
+    }
 }
 
 pub(super) fn is_fetching_for(_: &Arc<Core>) -> bool {

@@ -26,7 +26,7 @@ use loom::{future::block_on, thread};
 use super::{
     Clock,
     core::Core,
-    fetch::{Ends, LAUNCHED, SUSPENSIONS_END, set_ends},
+    fetch::{Ends, Here, LAUNCHED, SUSPENSIONS_END, set_ends},
     flight::Outcome,
     in_flight::InFlight,
     token_cache::TokenCache,
@@ -88,13 +88,19 @@ fn token(number: usize) -> Token {
 }
 
 fn land(number: usize, core: &Arc<Core>, flight: &Arc<InFlight>) {
-    drop(core.complete(flight, Ok(token(number)), core.clock.now(), &tracing::Span::none()));
+    end(core, flight, Ok(token(number)));
     LANDED.fetch_add(1, SeqCst);
 }
 
 fn fail(core: &Arc<Core>, flight: &Arc<InFlight>) {
-    let error = Error::new(ErrorKind::Unavailable);
-    drop(core.complete(flight, Err(error), core.clock.now(), &tracing::Span::none()));
+    end(core, flight, Err(Error::new(ErrorKind::Unavailable)));
+}
+
+fn end(core: &Arc<Core>, flight: &Arc<InFlight>, result: Result<Token, Error>) {
+    let ended = core.complete(flight, result, core.clock.now(), &tracing::Span::none());
+    let Some((woken, next)) = ended else { return };
+    drop(woken);
+    next.map(|next| Here::find().tend(core, next));
 }
 
 fn lands(number: usize, core: Arc<Core>, flight: Arc<InFlight>) {

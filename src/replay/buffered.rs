@@ -14,7 +14,9 @@ use crate::replay::{
 /// of it is kept any more, and the request is not replayed.
 ///
 /// When a replay begins, the body of the attempt before it fails if it is polled again, as clients
-/// do after an early response. So half an upload never looks complete to the server.
+/// do after an early response. And each attempt announces the size that the first one did, whatever is
+/// known by then: an upload that broke off fails again. So half an upload never looks complete to the
+/// server.
 ///
 /// The inner service gets a [`BufferedBody`]. One that needs another body type, as a tonic channel
 /// does, gets it from a `map_request` below this layer:

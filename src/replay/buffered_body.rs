@@ -15,6 +15,8 @@ use crate::error::BoxError;
 pub struct BufferedBody<B> {
     upload: Arc<Mutex<Upload<B>>>,
     attempt: usize,
+    /// How many bytes it has sent.
+    sent: u64,
 }
 
 /// What [`Buffered`](crate::replay::Buffered) keeps of a request's body. Once it is dropped there
@@ -28,6 +30,9 @@ struct Upload<B> {
     body: Option<Pin<Box<B>>>,
     /// Whether it ended with an error.
     failed: bool,
+    /// Its size, as the first attempt announced it. Every attempt says the same: a body that broke off
+    /// is known to the last byte, and would look complete.
+    announced: SizeHint,
     /// The number of the latest attempt; those before it are fenced.
     attempt: usize,
     /// Who polled the latest attempt last: woken to see the fence.
@@ -47,8 +52,12 @@ struct Upload<B> {
 
 impl<B> BufferedBody<B> {
     /// The body of the first attempt, and what those of the others are made from.
-    pub(super) fn first(body: B, limit: usize) -> (Self, KeptBody<B>) {
+    pub(super) fn first(body: B, limit: usize) -> (Self, KeptBody<B>)
+    where
+        B: Body,
+    {
         let upload = Arc::new(Mutex::new(Upload {
+            announced: body.size_hint(),
             body: Some(Box::pin(body)),
             failed: false,
             attempt: 0,
@@ -61,7 +70,7 @@ impl<B> BufferedBody<B> {
             limit,
             replayable: true,
         }));
-        (Self { upload: Arc::clone(&upload), attempt: 0 }, KeptBody(upload))
+        (Self { upload: Arc::clone(&upload), attempt: 0, sent: 0 }, KeptBody(upload))
     }
 }
 
@@ -80,7 +89,7 @@ impl<B> KeptBody<B> {
         if let Some(waker) = waker {
             waker.wake();
         }
-        Some(BufferedBody { upload: Arc::clone(&self.0), attempt })
+        Some(BufferedBody { upload: Arc::clone(&self.0), attempt, sent: 0 })
     }
 }
 
@@ -162,13 +171,15 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut upload = lock(&self.upload);
+        let this = self.get_mut();
+        let mut upload = lock(&this.upload);
         let upload = &mut *upload;
-        if self.attempt < upload.attempt {
+        if this.attempt < upload.attempt {
             let fenced = "the request is being sent again with another access token";
             return Poll::Ready(Some(Err(fenced.into())));
         }
         if let Some(frame) = upload.sent_before() {
+            this.sent += length(&frame);
             return Poll::Ready(Some(Ok(frame)));
         }
         let Some(body) = &mut upload.body else {
@@ -180,6 +191,7 @@ where
             Some(Ok(frame)) => {
                 let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
                 upload.keep(&frame);
+                this.sent += length(&frame);
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
@@ -195,27 +207,29 @@ where
 
     fn is_end_stream(&self) -> bool {
         let upload = lock(&self.upload);
-        let ended = upload.body.as_ref().is_none_or(|body| body.is_end_stream());
+        let ended = match &upload.body {
+            Some(body) => body.is_end_stream(),
+            // It may have ended before it had sent all that was announced.
+            None => upload.announced.lower() <= self.sent && !upload.failed,
+        };
         let sent_before =
             upload.next.is_none_or(|next| next >= upload.pieces.len() && upload.trailers.is_none());
-        ended && sent_before && !upload.failed && self.attempt == upload.attempt
+        ended && sent_before && self.attempt == upload.attempt
     }
 
     fn size_hint(&self) -> SizeHint {
-        let upload = lock(&self.upload);
-        let kept = upload.pieces.iter().skip(upload.next.unwrap_or(usize::MAX));
-        let kept: u64 = kept.map(|piece| piece.len() as u64).sum();
-        let rest = match &upload.body {
-            Some(body) => body.size_hint(),
-            None => SizeHint::with_exact(0),
-        };
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(kept));
-        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(kept)) {
-            hint.set_upper(upper);
+        let announced = &lock(&self.upload).announced;
+        let mut left = SizeHint::new();
+        left.set_lower(announced.lower().saturating_sub(self.sent));
+        if let Some(upper) = announced.upper() {
+            left.set_upper(upper.saturating_sub(self.sent));
         }
-        hint
+        left
     }
+}
+
+fn length(frame: &Frame<Bytes>) -> u64 {
+    frame.data_ref().map_or(0, Bytes::len) as u64
 }
 
 impl<B> fmt::Debug for BufferedBody<B> {

@@ -80,9 +80,10 @@ where
         rejected_when: Option<Arc<RejectedWhen>>,
     ) -> Result<S::Response, BoxError> {
         for _ in 1..SENDS_AT_MOST {
-            let held = hold(response, lease.reject());
-            let (another, rejected) = within(self.deadline, held).await?;
-            let again = another.and_then(|lease| Some((lease, self.replay.again(&mut self.kept)?)));
+            // Not a shared borrow: a policy need not be `Sync`.
+            let (replay, kept) = (&mut self.replay, &mut self.kept);
+            let held = hold(response, lease.reject(), move || replay.again(kept));
+            let (again, rejected) = within(self.deadline, held).await?;
             let Some((another, mut request)) = again else {
                 return rejected.map_err(Into::into);
             };
@@ -108,20 +109,25 @@ where
     }
 }
 
-/// Waits for another token and keeps the response as long as it may be kept. Then its error takes its
-/// place.
-async fn hold<A, L>(
+/// Waits for another token and makes the request again. It keeps the response as long as it may be
+/// kept; then its error takes its place.
+async fn hold<A, L, Q>(
     response: Response<A>,
     reject: impl Future<Output = Result<Option<L>, Error>>,
-) -> (Option<L>, Result<Response<A>, Error>) {
+    again: impl FnOnce() -> Option<Q>,
+) -> (Option<(L, Q)>, Result<Response<A>, Error>) {
     let mut reject = pin!(reject);
     if let Some(replaced) = in_time(UNREAD_TIME, reject.as_mut()).await {
-        return (replaced.ok().flatten(), Ok(response));
+        let another = replaced.ok().flatten();
+        return (another.and_then(|lease| Some((lease, again()?))), Ok(response));
     }
+    // Not before: the body of the attempt that is answered may fail from here on, and the response
+    // with it. And not later: without the request there is nothing to wait for.
+    let Some(request) = again() else { return (None, Ok(response)) };
     let error = Error::new(ErrorKind::Rejected).with_response_status(response.status());
     drop(response);
     match reject.await {
-        Ok(another) => (another, Err(error)),
+        Ok(another) => (another.map(|lease| (lease, request)), Err(error)),
         Err(cause) => (None, Err(error.with_source(cause))),
     }
 }

@@ -76,8 +76,8 @@ use crate::{
 ///
 /// A response that rejects the token is returned as it came if there is no other token. But it occupies
 /// a place in a limit or in an HTTP/2 window, so it is dropped if the wait for another token takes
-/// longer than a second. If none comes then, the error is of the kind [`ErrorKind::Rejected`] and has
-/// the response's status.
+/// longer than a second and the request can be sent again. If none comes then, the error is of the kind
+/// [`ErrorKind::Rejected`] and has the response's status.
 pub struct OAuthService<S, T = TokenCache, R = IfEmpty> {
     inner: S,
     replay: R,

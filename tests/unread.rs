@@ -17,18 +17,20 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{body::Incoming, client, server};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use support::{Body, authorization, cache, get, ms, ours, secs};
+use support::{Body, authorization, cache, get, ms, ours, secs, unauthorized};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_oauth::{
     Error, ErrorKind, OAuthLayer, Token, TokenCache, fetch_fn,
+    replay::{Buffered, BufferedBody, Replay},
     testing::{AuthorizationServer, ResponseTemplate},
 };
 
@@ -260,6 +262,93 @@ async fn a_response_is_dropped_after_a_second() {
     sleep(ms(2)).await;
     assert_eq!(places.available_permits(), 2);
     assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::OK);
+}
+
+/// Sends a request whose token is rejected. The token endpoint responds after that time.
+async fn gets_its_response<R>(replay: R, response: ResponseTemplate, after: Duration)
+where
+    R: Replay<Full<Bytes>, Body: http_body::Body<Error: Into<BoxError>, Data: Send> + Send>
+        + Clone
+        + Send
+        + 'static,
+{
+    let server = AuthorizationServer::new();
+    let cache = cache(server.fetcher()).build();
+    cache.warm_up().await.unwrap();
+    server.token_endpoint().always(response.after(after));
+    let resource = service_fn(|request: Request<R::Body>| async move {
+        request.into_body().collect().await.map_err(Into::into)?;
+        Ok::<_, BoxError>(unauthorized())
+    });
+    let service = OAuthLayer::with_source(cache.clone()).replay(replay).layer(resource);
+    let start = Instant::now();
+    let request = Request::post(API).body(Full::from("longer")).unwrap();
+    let response = service.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "its own words");
+    assert_eq!(start.elapsed(), after.min(secs(1)));
+    // The refresh goes on, for the next request.
+    assert_eq!(cache.status().fetching, after > secs(1));
+}
+
+/// An upload beyond the limit of `Buffered`, and one of a policy that finds out late: no token helps.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_replayed_waits_no_longer_than_its_response() {
+    for after in [ms(500), secs(2)] {
+        let unavailable = ResponseTemplate::status(StatusCode::SERVICE_UNAVAILABLE);
+        for response in [ResponseTemplate::usual(), unavailable] {
+            gets_its_response(Buffered::new(3), response.clone(), after).await;
+            gets_its_response(Late, response, after).await;
+        }
+    }
+}
+
+/// While its response may still be given, an upload goes on; when that is dropped, it ends.
+#[tokio::test(start_paused = true)]
+async fn an_upload_ends_with_its_response() {
+    let server = AuthorizationServer::new();
+    let cache = cache(server.fetcher()).build();
+    cache.warm_up().await.unwrap();
+    server.token_endpoint().delay(secs(2));
+    let (feed, body) = tokio::sync::mpsc::unbounded_channel();
+    let body = StreamBody::new(UnboundedReceiverStream::new(body));
+    let (uploads, mut sent) = tokio::sync::mpsc::unbounded_channel();
+    let resource = service_fn(move |request: Request<_>| {
+        uploads.send(request.into_body()).unwrap();
+        async { Ok::<_, Infallible>(unauthorized()) }
+    });
+    let layer = OAuthLayer::with_source(cache).replay(Buffered::new(100));
+    let request = Request::post(API).body(body).unwrap();
+    let answer = tokio::spawn(layer.layer(resource).oneshot(request));
+    let mut first: BufferedBody<_> = sent.recv().await.unwrap();
+    sleep(ms(999)).await;
+    feed.send(Ok::<_, Infallible>(Frame::data(Bytes::from("one")))).unwrap();
+    assert_eq!(first.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
+    sleep(ms(2)).await;
+    let error = timeout(ms(0), first.frame()).await.expect("the upload goes on");
+    assert!(error.unwrap().is_err());
+    drop(feed);
+    let second = sent.recv().await.unwrap().collect().await.unwrap();
+    assert_eq!(second.to_bytes(), "one");
+    answer.abort();
+}
+
+/// A policy that finds out late that a request is not to be sent again.
+#[derive(Clone)]
+struct Late;
+
+impl<B> Replay<B> for Late {
+    type Body = B;
+    type Kept = ();
+
+    fn keep(&self, request: Request<B>) -> (Request<B>, Option<()>) {
+        (request, Some(()))
+    }
+
+    fn again(&self, (): &mut ()) -> Option<Request<B>> {
+        None
+    }
 }
 
 /// A failure of before says nothing about the fetch that a rejection waits for.

@@ -38,8 +38,8 @@ pub enum ErrorKind {
     Panicked,
     /// The fetcher asked the cache that it fetches for.
     Recursive,
-    /// The resource server rejected the token, and the request could not be sent again. The response
-    /// was dropped, because getting another token took longer than a second;
+    /// The resource server rejected the token, and no other token came to send the request again with. The
+    /// response was dropped, because the wait for one took longer than a second;
     /// [`Error::response_status`](crate::Error::response_status) has its status. If the fetch failed,
     /// the cause says why, and [`Error::retry_after`](crate::Error::retry_after) when it is tried again.
     Rejected,

@@ -11,7 +11,8 @@ use crate::replay::{
 ///
 /// The first bytes reach the server before the body has ended. A replay in the middle of an upload
 /// sends what was sent before and then goes on with the rest. Once a body exceeds the limit nothing
-/// of it is kept any more, and the request is not replayed.
+/// of it is kept any more, and the request is not replayed: its caller gets the response as it came,
+/// within a second.
 ///
 /// When a replay begins, the body of the attempt before it fails if it is polled again, as clients
 /// do after an early response. And each attempt announces the size that the first one did, whatever is

@@ -27,7 +27,8 @@ pub use self::{
 /// | [`Never`] | any | replays nothing; the token is refreshed for the next request |
 ///
 /// A policy that cannot replay a request keeps nothing of it, and the caller gets the response as
-/// it came.
+/// it came: at once, or within a second if the policy finds out only when it is to make the request
+/// again.
 ///
 /// # Your own policy
 ///
@@ -86,6 +87,9 @@ pub trait Replay<B> {
 
     /// Makes the request again, without a token. Returns `None` if it turns out that the request cannot be
     /// replayed.
+    ///
+    /// It is called when there is another token, or after a second without one, before the response is
+    /// dropped. So the request that it makes may be dropped without being sent.
     ///
     /// It may be called more than once. After each call, the bodies of all earlier attempts must not
     /// look complete to a server that is still reading them.

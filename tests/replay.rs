@@ -536,6 +536,38 @@ async fn over_the_limit_the_first_attempt_is_not_fenced() {
     assert!(first.collect().await.is_ok());
 }
 
+type Slot = Arc<Mutex<Option<<Buffered as Replay<Quits>>::Kept>>>;
+
+/// A body that gives its own request up.
+struct Quits(Slot);
+
+impl http_body::Body for Quits {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        drop(self.0.lock().unwrap().take());
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"one")))))
+    }
+}
+
+#[test]
+fn a_body_may_drop_its_own_request() {
+    support::in_time(|| {
+        let slot = Slot::default();
+        let mut attempts = attempts(Quits(Arc::clone(&slot)), 100);
+        *slot.lock().unwrap() = Some(attempts.kept);
+        for _ in 0..2 {
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let polled = Pin::new(&mut attempts.first).poll_frame(&mut cx);
+            assert!(matches!(polled, Poll::Ready(Some(Ok(_)))));
+        }
+    });
+}
+
 #[tokio::test]
 async fn size_hints_are_right() {
     let exact = |body: &BufferedBody<Full<Bytes>>| body.size_hint().exact();

@@ -1,7 +1,10 @@
 use std::{
     fmt, mem,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker, ready},
 };
 
@@ -13,7 +16,7 @@ use crate::error::BoxError;
 
 /// The body of one attempt: see [`Buffered`](crate::replay::Buffered).
 pub struct BufferedBody<B> {
-    upload: Arc<Mutex<Upload<B>>>,
+    shared: Arc<Shared<B>>,
     attempt: usize,
     /// How many bytes it has sent.
     sent: u64,
@@ -22,7 +25,14 @@ pub struct BufferedBody<B> {
 /// What [`Buffered`](crate::replay::Buffered) keeps of a request's body. Once it is dropped there
 /// is no further attempt.
 #[allow(unnameable_types)] // part of an associated type, and nothing to use
-pub struct KeptBody<B>(Arc<Mutex<Upload<B>>>);
+pub struct KeptBody<B>(Arc<Shared<B>>);
+
+struct Shared<B> {
+    upload: Mutex<Upload<B>>,
+    /// Whether there is no further attempt. It is beside the lock, under which the body is polled: a body
+    /// may drop the request that it belongs to, or take its time.
+    done: AtomicBool,
+}
 
 /// One body, and what was sent of it. Only the latest attempt gets anything out of it.
 struct Upload<B> {
@@ -46,7 +56,7 @@ struct Upload<B> {
     trailers: Option<HeaderMap>,
     kept_bytes: usize,
     limit: usize,
-    /// Whether there may be another attempt.
+    /// Whether all that was sent is kept.
     replayable: bool,
 }
 
@@ -56,7 +66,7 @@ impl<B> BufferedBody<B> {
     where
         B: Body,
     {
-        let upload = Arc::new(Mutex::new(Upload {
+        let upload = Mutex::new(Upload {
             announced: body.size_hint(),
             body: Some(Box::pin(body)),
             failed: false,
@@ -69,15 +79,16 @@ impl<B> BufferedBody<B> {
             kept_bytes: 0,
             limit,
             replayable: true,
-        }));
-        (Self { upload: Arc::clone(&upload), attempt: 0, sent: 0 }, KeptBody(upload))
+        });
+        let shared = Arc::new(Shared { upload, done: AtomicBool::new(false) });
+        (Self { shared: Arc::clone(&shared), attempt: 0, sent: 0 }, KeptBody(shared))
     }
 }
 
 impl<B> KeptBody<B> {
     /// Fences the latest attempt and gives the body of the next one, if all that was sent was kept.
     pub(super) fn again(&self) -> Option<BufferedBody<B>> {
-        let mut upload = lock(&self.0);
+        let mut upload = self.0.lock();
         if !upload.replayable {
             return None;
         }
@@ -89,19 +100,32 @@ impl<B> KeptBody<B> {
         if let Some(waker) = waker {
             waker.wake();
         }
-        Some(BufferedBody { upload: Arc::clone(&self.0), attempt, sent: 0 })
+        Some(BufferedBody { shared: Arc::clone(&self.0), attempt, sent: 0 })
     }
 }
 
 impl<B> Drop for KeptBody<B> {
     fn drop(&mut self) {
-        lock(&self.0).stop_keeping();
+        self.0.done.store(true, Ordering::SeqCst);
+        // Otherwise the attempt that is polled now sees it, at the latest when it is polled again.
+        if let Ok(mut upload) = self.0.upload.try_lock() {
+            self.0.free(&mut upload);
+        }
     }
 }
 
-/// The attempts of one request are all that ever meet at this lock.
-fn lock<B>(upload: &Mutex<Upload<B>>) -> MutexGuard<'_, Upload<B>> {
-    upload.lock().unwrap_or_else(PoisonError::into_inner)
+impl<B> Shared<B> {
+    /// The attempts of one request are all that ever meet at this lock.
+    fn lock(&self) -> MutexGuard<'_, Upload<B>> {
+        self.upload.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Frees what is kept if there is no further attempt.
+    fn free(&self, upload: &mut Upload<B>) {
+        if upload.replayable && self.done.load(Ordering::SeqCst) {
+            upload.stop_keeping();
+        }
+    }
 }
 
 impl<B> Upload<B> {
@@ -172,8 +196,9 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let mut upload = lock(&this.upload);
+        let mut upload = this.shared.lock();
         let upload = &mut *upload;
+        this.shared.free(upload);
         if this.attempt < upload.attempt {
             let fenced = "the request is being sent again with another access token";
             return Poll::Ready(Some(Err(fenced.into())));
@@ -187,7 +212,9 @@ where
             return Poll::Ready(upload.failed.then(|| Err(failed.into())));
         };
         upload.waker = Some(cx.waker().clone());
-        match ready!(body.as_mut().poll_frame(cx)) {
+        let polled = body.as_mut().poll_frame(cx);
+        this.shared.free(upload);
+        match ready!(polled) {
             Some(Ok(frame)) => {
                 let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
                 upload.keep(&frame);
@@ -206,7 +233,7 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        let upload = lock(&self.upload);
+        let upload = self.shared.lock();
         let ended = match &upload.body {
             Some(body) => body.is_end_stream(),
             // It may have ended before it had sent all that was announced.
@@ -218,7 +245,7 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        let announced = &lock(&self.upload).announced;
+        let announced = &self.shared.lock().announced;
         let mut left = SizeHint::new();
         left.set_lower(announced.lower().saturating_sub(self.sent));
         if let Some(upper) = announced.upper() {

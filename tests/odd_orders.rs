@@ -23,7 +23,7 @@ use tokio::{
 };
 use tower::BoxError;
 use tower_oauth::{
-    Error, Token, TokenCache, TokenRequest,
+    Error, ErrorKind, Token, TokenCache, TokenRequest,
     cache::{Clock, RefreshPolicy},
     fetch_fn,
     testing::ResponseTemplate,
@@ -223,4 +223,23 @@ async fn a_suspension_that_begins_outside_a_runtime_lasts_five_seconds() {
     let start = Instant::now();
     cache.token().await.unwrap();
     assert_eq!(start.elapsed(), secs(5));
+}
+
+/// A clock that goes on by two hours whenever somebody looks at it.
+struct Racing(AtomicU64);
+
+impl Clock for Racing {
+    fn now(&self) -> Duration {
+        secs(self.0.fetch_add(7200, SeqCst))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_run_out_at_once_are_not_fetched_for_ever() {
+    let server = server(secs(3600), ms(50));
+    let cache = cache(server.fetcher()).clock(Racing(AtomicU64::new(0))).build();
+    for result in [cache.token().await, cache.refresh().await] {
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Expired);
+    }
+    assert_eq!(server.token_requests(), 4);
 }

@@ -14,7 +14,7 @@ use super::{
     lease::{TokenLease, try_acquire},
     waiting::Waiting,
 };
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// A lease on a token of a [`TokenCache`](crate::TokenCache), as soon as there is one.
 ///
@@ -69,6 +69,8 @@ impl Future for Acquire {
                     if let Some(lease) = try_acquire(&waiting.core).or_else(result) {
                         return Poll::Ready(Ok(lease));
                     }
+                    // It may have run out before this was polled.
+                    waiting.may_go_on(ErrorKind::Expired)?;
                 }
                 Ok(None) => {}
             }

@@ -3,7 +3,11 @@
 use std::{future::poll_fn, sync::Arc};
 
 use super::{core::Core, fetch::Here, policy::SECOND, state::State, waiting::Waiting};
-use crate::{error::Error, fetch::RefreshReason, token::Token};
+use crate::{
+    error::{Error, ErrorKind},
+    fetch::RefreshReason,
+    token::Token,
+};
 
 /// Gets another token: from the fetch that is up, or if that fails or brings the old one, from one
 /// more. Calls at the same time share both, and calls right after a success share that.
@@ -29,7 +33,7 @@ pub(super) async fn refresh(core: Arc<Core>) -> Result<Token, Error> {
                 Some(token) if is_last || Some(token.id()) != before => return Ok(token),
                 Some(_) => is_last = true,
                 // It has run out before this was polled.
-                None => {}
+                None => waiting.may_go_on(ErrorKind::Expired)?,
             },
             Err(error) if is_last => return Err(error),
             Ok(None) => {}

@@ -64,6 +64,11 @@ impl Waiting {
         };
         // Whoever comes first begins another one, on its own runtime. Two of one's own say that none
         // can end here; one may have been left behind on a runtime that this came from.
-        Poll::Ready(if self.leads && self.begun >= 2 { Err(Error::new(kind)) } else { Ok(None) })
+        Poll::Ready(self.may_go_on(kind).map(|()| None))
+    }
+
+    /// An error of this kind if the last flight was the second one of its own.
+    pub(super) fn may_go_on(&self, kind: ErrorKind) -> Result<(), Error> {
+        if self.leads && self.begun >= 2 { Err(Error::new(kind)) } else { Ok(()) }
     }
 }

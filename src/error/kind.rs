@@ -22,7 +22,8 @@ pub enum ErrorKind {
     /// The authorization server refused to issue a token. It will refuse again until someone changes
     /// something (RFC 6749 §5.2).
     Denied,
-    /// Each token expired before the inner service became ready.
+    /// Each token expired before it could be sent: the inner service took too long to become ready, or the
+    /// task to be polled.
     Expired,
     /// The fetcher failed before it sent a request, for example because the file of a secret is missing;
     /// or it failed with an error of another type, which is then the
@@ -81,8 +82,8 @@ impl ErrorKind {
             }
             Self::Denied => "the authorization server refused to issue an access token",
             Self::Expired => {
-                "every access token expired before the inner service became ready; \
-                 the service takes longer to become ready than a token lives"
+                "every access token expired before it could be sent; \
+                 the inner service takes longer to become ready than a token lives, or the task to be polled"
             }
             Self::Fetcher => "the token fetcher failed",
             Self::InsecureOrigin => {

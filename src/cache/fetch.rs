@@ -211,7 +211,8 @@ async fn supervise(
 }
 
 /// Calls the fetcher, and ends the flight in the very poll in which it gave a token: between the
-/// two a request would be sent with the old one. Gives those who are to be woken; `None` if it was given up.
+/// two a request would be sent with the old one. Gives those who are to be woken; `None` if it was
+/// given up.
 ///
 /// It waits for its own flight too. So whoever ends that, such as the last handle, ends this.
 async fn fetch(

@@ -213,8 +213,8 @@ impl TokenCache {
     /// It takes the token of the fetch that is in progress. If there is none, or it fails, or it
     /// brings the token that was held before, it makes one fetch more, with
     /// [`RefreshReason::Requested`](crate::RefreshReason::Requested) (or `Rejected` if the token is
-    /// suspended), even in the cooldown after a failure. Calls at the same time share it, and calls within a second of a success get that
-    /// token.
+    /// suspended), even in the cooldown after a failure. Calls at the same time share it, and calls
+    /// within a second of a success get that token.
     ///
     /// # Errors
     ///

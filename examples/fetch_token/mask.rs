@@ -63,6 +63,7 @@ impl Mask {
         private.extend(table("param").into_iter().flatten().map(|(name, _)| name.clone()));
         let renamed = |name: &str| Some(table("rename_param")?.get(name)?.as_str()?.to_owned());
         // An id by another name is a key.
+        private.insert("client_secret".to_owned());
         private.extend(["client_secret", "client_id"].into_iter().filter_map(renamed));
         private.remove("client_id");
         if renamed("client_secret").as_deref() == Some("client_id") {

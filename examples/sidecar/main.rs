@@ -62,19 +62,19 @@
 //! times, and its response keeps the first `WWW-Authenticate`. Without a token `/auth` says 503, which nginx
 //! turns into a 500.
 //!
-//! A wrong secret does not end it: what fails is logged, and `/readyz` says 503. Why a request failed is
-//! logged too, and not told to callers, who get a 503 without a token and a 502 without a response. An
-//! upstream with `http://` gets the token in the clear.
+//! A wrong secret does not end it: what fails is logged, and `/readyz` says 503. Why there is no
+//! token or no response is not told to callers, who get a 503 or a 502. An upstream with `http://` gets the
+//! token in the clear.
 //!
 //! It adds about 3 µs at the median to a request over HTTP/1.1, 8 % of the cost of a proxy that only
 //! forwards it: `cargo bench --bench sidecar`.
 //!
-//! A connection is closed after half a minute without a request (HTTP/1.1), or without an answer to a
-//! ping (HTTP/2).
+//! A connection that has sent something is closed after half a minute without a whole head (HTTP/1.1), or
+//! without an answer to a ping (HTTP/2).
 //!
 //! After ctrl-c or SIGTERM it accepts no new connections, finishes the requests in progress, however
 //! long they take, and cuts off WebSockets. Meanwhile its control address answers as before, so that
-//! another proxy can finish too, and `/readyz` does not tell of the end. A second signal ends it at once.
+//! another proxy can finish too, and `/readyz` does not show that it stops. A second signal ends it at once.
 
 mod demo;
 mod proxy;
@@ -136,7 +136,7 @@ async fn serve([mut callers, control]: [TcpListener; 2], proxy: Proxy, stop: imp
     let asked = Shared::new(service_fn(move |request| asked.clone().control(request)));
     tokio::spawn(async { axum::serve(control, asked).await });
     let mut server = Builder::new(TokioExecutor::new());
-    // The end would wait for ever for who sends half a head, or a preface and nothing else.
+    // Shutdown would wait for ever for a caller that sends half a head, or a preface and nothing else.
     server.http1().timer(TokioTimer::new()).header_read_timeout(2 * WAIT);
     server.http2().timer(TokioTimer::new()).keep_alive_interval(WAIT).keep_alive_timeout(WAIT);
     let respond = hyper::service::service_fn(move |request: http::Request<Incoming>| {

@@ -42,7 +42,7 @@ impl Config {
         toml::from_str(text).map_err(|error: toml::de::Error| {
             let before = error.span().map_or("", |span| &text[..span.start]);
             let what = error.message().split(": string \"").next().unwrap_or_default();
-            let what = what.replace("address syntax", "address: it is an IP address and a port");
+            let what = what.replace("address syntax", "address: it needs an IP address and a port");
             format!("line {}: {what}", before.matches('\n').count() + 1)
         })
     }
@@ -100,14 +100,14 @@ impl Proxy {
 
     /// What callers send, to wherever its path leads.
     pub async fn respond(self, request: Request) -> Result<Response, Infallible> {
-        let path = request.uri().path().to_owned();
+        let upstream = upstream(&self.routes, request.uri().path());
         // The response to a TRACE may repeat the token.
         let is_refused = matches!(*request.method(), Method::CONNECT | Method::TRACE);
-        let sent = match upstream(&self.routes, &path) {
+        let sent = match upstream {
             Some(to) if !is_refused => self.send(request, to).await,
             _ => Ok((StatusCode::NOT_FOUND, "the sidecar has no route here").into_response()),
         };
-        Ok(sent.unwrap_or_else(|error| failed(&path, &*error)))
+        Ok(sent.unwrap_or_else(|error| failed(upstream.map_or("", |it| it), &*error)))
     }
 
     /// What other proxies, probes and Prometheus ask.
@@ -124,7 +124,7 @@ impl Proxy {
             }),
             _ => Ok(StatusCode::NOT_FOUND.into_response()),
         };
-        Ok(answer.unwrap_or_else(|error| failed(path, &error)))
+        Ok(answer.unwrap_or_else(|error| failed("", &error)))
     }
 
     /// Sends a request on and gives the upstream's response.
@@ -180,11 +180,11 @@ impl Proxy {
 }
 
 /// Without a token 503, and when to ask again. Why is not the caller's business: it names files and hosts.
-fn failed(path: &str, error: &(dyn Error + 'static)) -> Response {
-    warn!(path, error, "a request failed");
+fn failed(upstream: &str, error: &(dyn Error + 'static)) -> Response {
+    // Why there is no token is logged once, by its cache. A path may be a secret.
     let Some(error) = tower_oauth::Error::find(error) else {
-        let what = format!("the upstream of {path} did not respond");
-        return (StatusCode::BAD_GATEWAY, what).into_response();
+        warn!(upstream, error, "an upstream did not respond");
+        return (StatusCode::BAD_GATEWAY, "the upstream did not respond").into_response();
     };
     // Rounded up: a caller that comes a moment too early would get the same again.
     let seconds = error.retry_after().unwrap_or_default().as_secs() + 1;

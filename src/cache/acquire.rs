@@ -70,7 +70,9 @@ impl Future for Acquire {
                         return Poll::Ready(Ok(lease));
                     }
                     // It may have run out before this was polled.
-                    waiting.may_go_on(ErrorKind::Expired)?;
+                    if !held.is_usable(waiting.core.clock.now()) {
+                        waiting.may_go_on(ErrorKind::Expired)?;
+                    }
                 }
                 Ok(None) => {}
             }

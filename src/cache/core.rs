@@ -185,7 +185,7 @@ impl Core {
         let held_up = suspension.as_ref().map(|suspension| suspension.end(outcome.clone()));
         // First, so that nobody waits for what a subscriber does.
         let mut woken = flight.end(outcome).and(held_up.unwrap_or_default());
-        // Whoever waits elsewhere must not depend on that this runtime is driven on. Relaxed: the lock
+        // Whoever waits elsewhere must not depend on this runtime being driven. Relaxed: the lock
         // of the flight, under which they left their wakers, comes after they set it and before this.
         let waits_elsewhere = |it: &Arc<InFlight>| it.info.is_watched.load(Ordering::Relaxed);
         if waits_elsewhere(flight) || suspension.as_ref().is_some_and(waits_elsewhere) {
@@ -214,11 +214,16 @@ impl Core {
         Some((woken, next))
     }
 
-    /// Ends a flight without a result, for this reason.
-    pub(super) fn give_up(&self, flight: &Arc<InFlight>, why: Outcome<Result<Arc<Held>, Error>>) {
-        let suspension = self.lock().state.give_up(flight);
+    /// Ends a flight without a result, for this reason. Gives whether it was the fetch that is up.
+    pub(super) fn give_up(
+        &self,
+        flight: &Arc<InFlight>,
+        why: Outcome<Result<Arc<Held>, Error>>,
+    ) -> bool {
+        let (was_up, suspension) = self.lock().state.give_up(flight);
         drop(flight.end(why));
         drop(suspension.map(|suspension| suspension.end(Outcome::Lost)));
+        was_up
     }
 
     /// A record of this token, if it is still the one that is used, and can be.

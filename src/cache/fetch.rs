@@ -62,7 +62,7 @@ impl Here {
                         give_up(&core, &flight, Outcome::Lost);
                     });
                 }
-                None => _ = watch(core, &flight),
+                None => watch(core, &flight),
             }
         }
         self.watch(core, &flight);
@@ -84,7 +84,7 @@ impl Here {
     }
 
     /// Sees to it that a flight that runs elsewhere ends: nobody may drive its runtime. Here, where
-    /// its tasks run too, its own timeout does. False if that is so, or somebody has seen to it before.
+    /// its tasks run too, its own timeout does. Gives whether it runs elsewhere.
     pub(super) fn watch(&self, core: &Arc<Core>, flight: &Arc<InFlight>) -> bool {
         let info = &flight.info;
         // Workers drive their runtime by themselves. On a current-thread runtime whoever is not a
@@ -93,7 +93,10 @@ impl Here {
             info.runtime == Some(here.id())
                 && (here.runtime_flavor() != RuntimeFlavor::CurrentThread || try_id().is_some())
         });
-        !is_here && watch(core, flight)
+        if !is_here {
+            watch(core, flight);
+        }
+        !is_here
     }
 }
 
@@ -112,16 +115,15 @@ fn span(core: &Core, reason: RefreshReason) -> Span {
     span
 }
 
-fn watch(core: &Arc<Core>, flight: &Arc<InFlight>) -> bool {
+fn watch(core: &Arc<Core>, flight: &Arc<InFlight>) {
     // Relaxed: it decides who of several asks the watch. `Core::complete` says why that is enough for
     // what it reads there.
     if flight.info.is_watched.swap(true, Ordering::Relaxed) {
-        return false;
+        return;
     }
     let (overdue_at, core, flight) =
         (flight.info.overdue_at, Arc::downgrade(core), Arc::downgrade(flight));
     watch::at(overdue_at, move || give_up(&core, &flight, Outcome::Overdue));
-    true
 }
 
 fn give_up(core: &Weak<Core>, flight: &Weak<InFlight>, why: Outcome<Result<Arc<Held>, Error>>) {
@@ -164,10 +166,13 @@ impl Completer {
 
 impl Drop for Completer {
     fn drop(&mut self) {
-        self.span.record("outcome", "lost");
         // Without a core nobody waits, but for the fetch itself, which its drop has ended.
-        if let Some(core) = self.core.upgrade() {
-            core.give_up(&self.flight, Outcome::Lost);
+        let core = self.core.upgrade();
+        // First, so that nobody waits for what a subscriber does.
+        if core.as_ref().is_none_or(|core| core.give_up(&self.flight, Outcome::Lost)) {
+            self.span.record("outcome", "lost");
+        }
+        if let Some(core) = core {
             let took = core.clock.now().saturating_sub(self.launched_at);
             self.span.record("ms", took.as_millis() as u64);
         }
@@ -200,8 +205,9 @@ async fn supervise(
             woken.wake().await;
         }
         Some(Err(error)) if error.is_panic() => completer.fail(ErrorKind::Panicked).await,
-        // It was given up, or the runtime is shutting down.
-        Some(Ok(None) | Err(_)) => {}
+        Some(Ok(None)) => _ = completer.span.record("outcome", "lost"),
+        // The runtime is shutting down.
+        Some(Err(_)) => {}
         None => {
             // First, so that it is gone when the waiters go on.
             fetch.abort();

@@ -1,5 +1,4 @@
-//! What of a cache is behind its lock: the slot, and the flights that are up. It says what has to be
-//! done, and starts nothing itself.
+//! What of a cache is behind its lock: the slot, and the flights that are up. It starts nothing itself.
 
 use std::{
     sync::Arc,
@@ -51,7 +50,6 @@ pub(super) struct Ended {
     /// To be logged.
     pub(super) error: Option<Error>,
     pub(super) refreshes_too_fast: bool,
-    /// In one word.
     pub(super) label: &'static str,
 }
 
@@ -71,7 +69,7 @@ impl State {
         self.in_flight.is_some()
     }
 
-    /// A token that can be used now, and its refresh, if that is due and there is a runtime `here`.
+    /// A token that can be used now, and its refresh, if that is due and can begin `here`.
     pub(super) fn usable(
         &mut self,
         here: Option<Id>,
@@ -205,9 +203,7 @@ impl State {
         })
     }
 
-    /// The result of a fetch; `None` if it was given up meanwhile.
-    ///
-    /// The slot changes once per fetch, since one end at most finds it here.
+    /// Ends a fetch. The slot changes once for each, since one end at most finds it here.
     pub(super) fn complete(
         &mut self,
         flight: &Arc<InFlight>,
@@ -247,16 +243,17 @@ impl State {
         }
         match landed {
             // It was asked for before the rejection, so it is asked for once more, for that.
-            Ok(None) => {
+            Ok(None) if self.slot.pauses.cooldown(now).is_none() => {
                 ended.next =
                     self.begin(Some(RefreshReason::Rejected), flight.info.runtime, now).ok();
             }
+            Ok(None) => {}
             Ok(Some(held)) => {
                 ended.outcome = Outcome::Done(Ok(held));
                 ended.refreshes_too_fast = by_rejection && self.slot.pauses.are_too_fast();
             }
-            // Whoever is left with nothing must not get the error of a fetch that was begun long
-            // ago, perhaps before the process was frozen: they begin one of their own.
+            // Whoever is left with nothing begins a fetch of their own: this one's error may be older
+            // than a freeze of the process.
             Err(error) if reason == RefreshReason::Stale && self.slot.has_run_out(now) => {
                 ended.error = Some(self.slot.fail(&error, None, now, jitter));
             }
@@ -269,19 +266,22 @@ impl State {
         ended
     }
 
-    /// A flight ends without a result. Gives the suspension that ends with it.
-    pub(super) fn give_up(&mut self, flight: &Arc<InFlight>) -> Option<Arc<InFlight>> {
+    /// A flight ends without a result. Gives whether it was the fetch that is up, and the suspension
+    /// that ends with it.
+    pub(super) fn give_up(&mut self, flight: &Arc<InFlight>) -> (bool, Option<Arc<InFlight>>) {
         if self.take(flight) {
             self.counts.flights_lost += 1;
             // Whoever waits begins another fetch. If that is lost too, none can end here.
             if self.lost_at.replace(Instant::now()).is_some_and(is_recent) {
                 self.slot.suspension.give_up();
             }
-            return self.suspension.take();
+            return (true, self.suspension.take());
         }
-        let suspension = self.suspension.take_if(|up| Arc::ptr_eq(up, flight))?;
-        self.slot.suspension.give_up();
-        Some(suspension)
+        let suspension = self.suspension.take_if(|up| Arc::ptr_eq(up, flight));
+        if suspension.is_some() {
+            self.slot.suspension.give_up();
+        }
+        (false, suspension)
     }
 
     /// Takes a fetch out, if it is the one that is up.

@@ -50,8 +50,8 @@ impl Waiting {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Arc<Held>>, Error>> {
         let Some(waiter) = &mut self.waiter else { return Poll::Ready(Ok(None)) };
         let mut polled = waiter.poll(cx);
-        // It may have been moved to another runtime since it was polled last. If that is news, the
-        // flight may have ended before it was told.
+        // It may have been moved to another runtime since it was polled last. Then the flight may have
+        // ended before it was told that somebody waits elsewhere.
         if polled.is_pending() && Here::find().watch(&self.core, waiter.flight()) {
             polled = waiter.poll(cx);
         }

@@ -39,7 +39,7 @@ pub enum ErrorKind {
     Panicked,
     /// The fetcher asked the cache that it fetches for.
     Recursive,
-    /// The resource server rejected the token, and no other token came to send the request again with. The
+    /// The resource server rejected the token, and no other token came with which to send the request again. The
     /// response was dropped, because the wait for one took longer than a second;
     /// [`Error::response_status`](crate::Error::response_status) has its status. If the fetch failed,
     /// the cause says why, and [`Error::retry_after`](crate::Error::retry_after) when it is tried again.
@@ -83,7 +83,7 @@ impl ErrorKind {
             Self::Denied => "the authorization server refused to issue an access token",
             Self::Expired => {
                 "every access token expired before it could be sent; \
-                 the inner service takes longer to become ready than a token lives, or the task to be polled"
+                 the inner service takes longer to become ready than a token lives, or the task was polled too late"
             }
             Self::Fetcher => "the token fetcher failed",
             Self::InsecureOrigin => {

@@ -206,9 +206,13 @@ impl Error {
         }
     }
 
-    /// The token endpoint's `Retry-After`, whatever the cache made of it.
+    /// What is left of the token endpoint's `Retry-After`, and not of a cooldown without one.
     pub(crate) fn asked_to_wait(&self) -> Option<Duration> {
-        self.details.retry_after.or_else(|| self.failed_fetch()?.asked_to_wait())
+        match (self.details.retry_after, &self.left) {
+            (Some(asked), Some(left)) => Some(asked.min(left())),
+            (Some(asked), None) => Some(asked),
+            (None, _) => self.failed_fetch()?.asked_to_wait(),
+        }
     }
 }
 

@@ -172,10 +172,11 @@ impl<S: TokenStore> Entry<S> {
         let Some(value) = self.shared.keys.seal(&self.name, &write_failure(number, error)) else {
             return;
         };
-        // The claim lasts a little longer than the failure: a large fleet, in which somebody always
+        // The claim lasts a little longer than a usual failure: a large fleet, in which somebody always
         // wants a token, leaves an endpoint that is down alone for that time too. Whoever looks in
-        // that time waits, so it does not grow with what the endpoint asked for.
-        let claim = keep + usual / 2;
+        // that time waits, so it does not grow with what the endpoint asked for: the failure could be
+        // evicted before it.
+        let claim = usual * 3 / 2;
         self.ask(self.shared.store.fail(&self.name, number, &value, keep, claim)).await;
     }
 

@@ -132,7 +132,10 @@ impl Model {
                 && self.rejected_at.is_some_and(|at| at > began_at));
         if same.is_some() && !by_rejection && is_rejected_since {
             self.flight = None;
-            return self.begin(RefreshReason::Rejected, now);
+            if !self.is_in_cooldown(now) {
+                self.begin(RefreshReason::Rejected, now);
+            }
+            return;
         }
         let lived = same.map(|same| now - same.born_at);
         let new = Held::new(token, lived, self.chance, began_at, now);

@@ -105,7 +105,8 @@ impl Model {
         let is_suspended = self.suspended_since.is_some();
         let is_recent = self.landed_at.is_some_and(|at| now - at < secs(1));
         if is_first {
-            let has_one = is_recent && !is_suspended && self.newest.is_some();
+            let is_usable = self.newest.as_ref().is_some_and(|newest| now < newest.usable_until);
+            let has_one = is_recent && !is_suspended && is_usable;
             self.check(has_one != waits, || format!("refresh: waits {waits} at {now:?}"));
         }
         if waits && self.flight.is_none() {

@@ -25,7 +25,8 @@ use std::{
 use super::sync::{Mutex, MutexGuard, lock};
 
 /// How many waiters are woken before other tasks get their turn: waking 100,000 of them in one go
-/// would stall a current-thread runtime for tens of milliseconds.
+/// would stall a current-thread runtime for tens of milliseconds. If some wait elsewhere, all are
+/// woken in one go nevertheless: see [`Core::complete`](super::core::Core::complete).
 const WAKE_AT_ONCE: usize = 64;
 
 /// How a flight ended.
@@ -33,7 +34,7 @@ const WAKE_AT_ONCE: usize = 64;
 pub(super) enum Outcome<T> {
     /// With a result.
     Done(T),
-    /// Without one: whoever was to end it is gone.
+    /// Without one: whoever was to end it is gone, or another one takes its place.
     Lost,
     /// Without one: it should have ended long ago.
     Overdue,

@@ -84,6 +84,7 @@ async fn what_a_server_echoes() {
     let taken =
         format!("{BODY}rename_param = {{ client_secret = 'client_id', client_id = 'key' }}\n");
     let param = format!("{BODY}param = {{ type = 'SECRET' }}\n");
+    let clash = format!("{BODY}scope = 'read'\nrename_param = {{ scope = 'client_secret' }}\n");
     let header = "WWW-Authenticate: Basic realm=\"SECRET\", error=\"hunter2key%20s%2fcret\"\r\n\
                   Location: /login/hunter2key+s%2Fcret/TOKEN?x\r\n\
                   Server: TOKEN\r\n";
@@ -92,7 +93,7 @@ async fn what_a_server_echoes() {
         "access_token":"TOKEN","hunter2key":{"SECRET":1}}"#
         .replace("\"hunter2key\":{", "\"data\":{");
     let token = members.replace(r#""error":"SECRET","#, "");
-    for config in [BODY, &basic, &renamed, &taken, &param] {
+    for config in [BODY, &basic, &renamed, &taken, &param, &clash] {
         for (status, body) in [
             ("200 OK", &members),
             ("200 OK", &token),

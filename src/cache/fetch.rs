@@ -167,13 +167,14 @@ impl Completer {
 impl Drop for Completer {
     fn drop(&mut self) {
         // Without a core nobody waits, but for the fetch itself, which its drop has ended.
-        let core = self.core.upgrade();
-        // First, so that nobody waits for what a subscriber does.
-        if core.as_ref().is_none_or(|core| core.give_up(&self.flight, Outcome::Lost)) {
+        let Some(core) = self.core.upgrade() else {
             self.span.record("outcome", "lost");
-        }
-        if let Some(core) = core {
+            return;
+        };
+        // First, so that nobody waits for what a subscriber does.
+        if core.give_up(&self.flight, Outcome::Lost) {
             let took = core.clock.now().saturating_sub(self.launched_at);
+            self.span.record("outcome", "lost");
             self.span.record("ms", took.as_millis() as u64);
         }
     }

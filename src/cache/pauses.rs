@@ -79,7 +79,7 @@ impl Pauses {
             Some(last) => (last.count, 0),
             None => (0, 0),
         };
-        let asked = error.asked_to_wait().unwrap_or_default().min(FIVE_MINUTES);
+        let asked = error.asked_to_wait();
         let until = match started_at {
             // A fetch that hung for long has waited already.
             Some(at) => at

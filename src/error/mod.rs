@@ -10,6 +10,9 @@ use http::StatusCode;
 pub(crate) use self::chain::WithCauses;
 pub use self::kind::ErrorKind;
 
+/// A token endpoint that asks for it is left alone for so long at most.
+pub(crate) const LONGEST_ASKED: Duration = Duration::from_secs(5 * 60);
+
 /// tower's `BoxError`.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -206,12 +209,13 @@ impl Error {
         }
     }
 
-    /// What is left of the token endpoint's `Retry-After`, and not of a cooldown without one.
-    pub(crate) fn asked_to_wait(&self) -> Option<Duration> {
+    /// What is left of the token endpoint's `Retry-After`, as far as it is obeyed, and not of a cooldown
+    /// without one.
+    pub(crate) fn asked_to_wait(&self) -> Duration {
         match (self.details.retry_after, &self.left) {
-            (Some(asked), Some(left)) => Some(asked.min(left())),
-            (Some(asked), None) => Some(asked),
-            (None, _) => self.failed_fetch()?.asked_to_wait(),
+            (Some(asked), Some(left)) => asked.min(left()).min(LONGEST_ASKED),
+            (Some(asked), None) => asked.min(LONGEST_ASKED),
+            (None, _) => self.failed_fetch().map(Self::asked_to_wait).unwrap_or_default(),
         }
     }
 }

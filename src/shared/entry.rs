@@ -17,7 +17,7 @@ use super::{
     value::{read_failure, read_token, write_failure, write_token},
 };
 use crate::{
-    error::{BoxError, Error, WithCauses},
+    error::{BoxError, Error, LONGEST_ASKED, WithCauses},
     token::Token,
 };
 
@@ -30,9 +30,6 @@ pub(super) const CLAIM: Duration = Duration::from_secs(3);
 /// alone.
 const FIRST_FAILURE: Duration = Duration::from_secs(1);
 const LONGEST_FAILURE: Duration = Duration::from_secs(5);
-
-/// An endpoint that asks for it is left alone for longer: up to what a cache by itself would wait.
-const LONGEST_ASKED: Duration = Duration::from_secs(5 * 60);
 
 #[derive(Clone)]
 pub(super) struct Entry<S> {
@@ -167,8 +164,7 @@ impl<S: TokenStore> Entry<S> {
     pub(super) async fn fail(&self, number: u64, error: &Error) {
         let before = self.known.failures.fetch_add(1, Ordering::Relaxed);
         let usual = (FIRST_FAILURE * 2_u32.saturating_pow(before.min(8))).min(LONGEST_FAILURE);
-        let asked = error.asked_to_wait().unwrap_or_default().min(LONGEST_ASKED);
-        let keep = usual.max(asked);
+        let keep = usual.max(error.asked_to_wait());
         let Some(value) = self.shared.keys.seal(&self.name, &write_failure(number, error)) else {
             return;
         };
